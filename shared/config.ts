@@ -1,0 +1,196 @@
+import { z } from 'zod';
+
+/**
+ * Everything the environment may say, read once at start. Only `main.ts` files (and tests) import this; what they read
+ * is handed on as plain values. `.env.example` and `docs/configuration.md` are generated from the table below.
+ */
+
+const TRUE = ['true', '1', 'yes', 'on'];
+const FALSE = ['false', '0', 'no', 'off'];
+
+/** A boolean said in words. `false`, `0`, `no`, `off` are false; anything unknown is an error, never "truthy". */
+const flag = (fallback: boolean) =>
+  z
+    .string()
+    .default(String(fallback))
+    .transform((text, context) => {
+      const word = text.trim().toLowerCase();
+      if (TRUE.includes(word)) return true;
+      if (FALSE.includes(word)) return false;
+      context.addIssue({ code: 'custom', message: `must be one of ${[...TRUE, ...FALSE].join(', ')}` });
+      return z.NEVER;
+    });
+
+const integer = (fallback: number, min: number, max: number) =>
+  z.coerce.number({ error: 'must be a number' }).int('must be a whole number').min(min).max(max).default(fallback);
+
+const list = () =>
+  z
+    .string()
+    .default('')
+    .transform((text) => text.split(',').map((part) => part.trim()).filter((part) => part !== ''));
+
+const url = (...protocols: string[]) =>
+  z.string().refine(
+    (text) => URL.canParse(text) && protocols.includes(new URL(text).protocol),
+    `must be a URL starting with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
+  );
+
+const secret = () => z.string().min(32, 'must have at least 32 characters');
+
+const MINUTE_S = 60;
+
+const variables = z.object({
+  NODE_ENV: z.enum(['development', 'test', 'production']).default('development').describe('Which kind of process this is'),
+  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info').describe('Lowest level that is logged'),
+  HOST: z.string().default('127.0.0.1').describe('Address the API and the dashboard listen on'),
+  PORT: integer(30002, 0, 65535).describe('Port of the HTTP API'),
+  DASHBOARD_PORT: integer(30003, 0, 65535).describe('Port of the dashboard'),
+  METRICS_HOST: z.string().default('127.0.0.1').describe('Address of the metrics listener of each process'),
+  METRICS_PORT: integer(30004, 0, 65535).describe('Port of the metrics listener of the API; the other processes take a free port unless METRICS_PORT is set for them'),
+  TRUST_PROXY: flag(false).describe('Believe X-Forwarded-* headers'),
+  JWT_SECRET: secret().describe('Key of user tokens (HS256)'),
+  SERVICE_TOKEN_SECRET: secret().optional().describe('Key of service tokens (HS256); falls back to JWT_SECRET'),
+  SERVICE_ALLOW_LIST: list().describe('Services whose tokens are accepted, comma-separated'),
+  DASHBOARD_USER: z.string().min(1).default('admin').describe('Name to log in to the dashboard with'),
+  DASHBOARD_PASSWORD: z.string().min(12, 'must have at least 12 characters').describe('Password to log in to the dashboard with'),
+  DATABASE_URL: url('postgresql:', 'postgres:').optional().describe('Postgres; else it is put together from DB_*'),
+  DB_HOST: z.string().default('localhost').describe('Postgres host'),
+  DB_PORT: integer(5432, 1, 65535).describe('Postgres port'),
+  DB_USERNAME: z.string().default('postgres').describe('Postgres user'),
+  DB_PASSWORD: z.string().default('').describe('Postgres password'),
+  DB_DATABASE: z.string().default('cloudphone_device').describe('Postgres database'),
+  DB_POOL_SIZE: integer(10, 1, 200).describe('Connections to Postgres per process'),
+  DB_ACQUIRE_TIMEOUT_MS: integer(3_000, 100, 60_000).describe('Longest wait for a connection of the pool, ms'),
+  DB_STATEMENT_TIMEOUT_MS: integer(8_000, 100, 600_000).describe('Longest statement, ms'),
+  REDIS_URL: url('redis:', 'rediss:').optional().describe('Redis or Valkey; else it is put together from REDIS_*'),
+  REDIS_HOST: z.string().default('localhost').describe('Redis host'),
+  REDIS_PORT: integer(6379, 1, 65535).describe('Redis port'),
+  REDIS_PASSWORD: z.string().default('').describe('Redis password'),
+  REDIS_DB: integer(0, 0, 1023).describe('Redis database number'),
+  REDIS_CLUSTER_NODES: list().describe('host:port of Redis Cluster nodes, comma-separated; empty = not a cluster'),
+  QUEUE_PREFIX: z.string().regex(/^\{[^{}]+\}/, 'must start with a hash tag such as {scheduler}').default('{scheduler}').describe('Prefix of every key in Redis'),
+  RABBITMQ_URL: z.union([z.literal(''), url('amqp:', 'amqps:')]).default('').describe('RabbitMQ; empty = events off'),
+  WORKER_CONCURRENCY: integer(200, 1, 2_000).describe('Jobs a worker process works on at once'),
+  GROUP_COMMIT_MAX: integer(100, 1, 1_000).describe('Most requests one transaction decides'),
+  GROUP_COMMIT_PARALLEL: integer(2, 1, 16).describe('Transactions one worker process runs at once'),
+  USER_LOCKS: flag(true).describe('Take Redis locks per user and device in front of the database; correctness does not need them'),
+  MAX_WAITING_JOBS: integer(200_000, 1, 10_000_000).describe('Waiting jobs above which new requests are refused with OVERLOADED'),
+  ALLOCATION_STRATEGY: z.enum(['resource_based']).default('resource_based').describe('Strategy when none is stored'),
+  AVAILABLE_CACHE_TTL: integer(10, 1, 3_600).describe('Life of the cached list of available devices, s'),
+  TURNAROUND_SECONDS: integer(0, 0, 86_400).describe('Gap kept free between two reservations of a device, s'),
+  CLEANING_TIMEOUT: integer(0, 0, 86_400).describe('Time a released device is being cleaned before it is free again, s; 0 = off'),
+  EXPIRY_TICK: integer(1, 1, 3_600).describe('How often due allocations are ended, s'),
+  SHUTDOWN_TIMEOUT: integer(25, 1, 600).describe('Longest orderly shutdown, s'),
+  USER_SERVICE_URL: url('http:', 'https:').default('http://localhost:30001').describe('user-service'),
+  BILLING_SERVICE_URL: url('http:', 'https:').default('http://localhost:30005').describe('billing-service'),
+  NOTIFICATION_SERVICE_URL: url('http:', 'https:').default('http://localhost:30006').describe('notification-service'),
+  QUOTA_ALLOW_ON_ERROR: flag(false).describe('Go on with the last known limits when the quota cannot be read'),
+  QUOTA_FALLBACK_MAX_DEVICES: integer(1, 0, 10_000).describe('Limit of devices when no limit was ever known and QUOTA_ALLOW_ON_ERROR is on'),
+  QUOTA_CACHE_TTL: integer(MINUTE_S, 1, 86_400).describe('Life of a cached quota, s'),
+  BILLING_ALLOW_ON_ERROR: flag(true).describe('Let an allocation through when the balance cannot be read; its record says so'),
+  BALANCE_CACHE_TTL: integer(30, 1, 86_400).describe('Life of a cached balance, s'),
+  BILLING_MAX_ATTEMPTS: integer(10, 1, 100).describe('Deliveries of a bill before it becomes a dead letter'),
+  DELIVERY_BACKOFF_BASE_MS: integer(1_000, 10, 3_600_000).describe('First pause of a repeated delivery, ms'),
+  DELIVERY_BACKOFF_MAX_MS: integer(15 * MINUTE_S * 1_000, 10, 86_400_000).describe('Longest pause of a repeated delivery, ms'),
+  RATE_LIMIT_READ: integer(100, 1, 10_000_000).describe('Reads a user may make per minute'),
+  RATE_LIMIT_WRITE: integer(30, 1, 10_000_000).describe('Writes a user may make per minute'),
+  RATE_LIMIT_BATCH: integer(10, 1, 10_000_000).describe('Batch calls a user may make per minute'),
+  RATE_LIMIT_SERVICE_FACTOR: integer(100, 1, 1_000_000).describe('How many times the limits of a user a service has'),
+  RETENTION_DAYS: integer(30, 1, 3_650).describe('Days an ended allocation is kept'),
+  IDEMPOTENCY_RETENTION_HOURS: integer(24, 1, 8_760).describe('Hours an idempotency key is remembered'),
+  CLEANUP_TZ: z.string().default('UTC').describe('Time zone of the daily cleanup'),
+  OTEL_EXPORTER_OTLP_ENDPOINT: z.union([z.literal(''), url('http:', 'https:')]).default('').describe('Where traces go; empty = off'),
+});
+
+type Variables = z.output<typeof variables>;
+
+/** The checked configuration: the variables above, with the connection addresses put together. */
+export type Config = Readonly<
+  Omit<Variables, 'DATABASE_URL' | 'REDIS_URL' | 'SERVICE_TOKEN_SECRET'> & {
+    DATABASE_URL: string;
+    REDIS_URL: string;
+    SERVICE_TOKEN_SECRET: string;
+  }
+>;
+
+/** One wrong variable. */
+export interface ConfigProblem {
+  readonly variable: string;
+  readonly problem: string;
+}
+
+/** What `loadConfig` found: the configuration and warnings, or every problem at once. */
+export type ConfigResult =
+  | { readonly ok: true; readonly config: Config; readonly warnings: readonly string[] }
+  | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
+
+/** Rows for `.env.example` and the docs page: name, sentence, default as text (or none). */
+export function describeVariables(): readonly { name: string; description: string; fallback: string | undefined }[] {
+  return Object.entries(variables.shape).map(([name, schema]) => {
+    const parsed = schema.safeParse(undefined);
+    const fallback = parsed.success && parsed.data !== undefined ? String(parsed.data) : undefined;
+    return { name, description: schema.description ?? '', fallback };
+  });
+}
+
+/**
+ * Checks the environment against the table.
+ *
+ * @param environment  usually `process.env`; an empty text counts as "not set"
+ * @returns the configuration, or every problem with the variable's name. Never throws.
+ */
+export function loadConfig(environment: Readonly<Record<string, string | undefined>>): ConfigResult {
+  const said = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''));
+  const parsed = variables.safeParse(said);
+  const problems = parsed.success ? relationProblems(parsed.data) : parsed.error.issues.map(toProblem);
+  if (!parsed.success || problems.length > 0) return { ok: false, problems };
+  return { ok: true, config: withAddresses(parsed.data), warnings: unknownNames(said) };
+}
+
+function toProblem(issue: z.core.$ZodIssue): ConfigProblem {
+  const missing = issue.code === 'invalid_type' && issue.message.includes('undefined');
+  return { variable: issue.path.join('.'), problem: missing ? 'is not set and has no default' : issue.message };
+}
+
+function relationProblems(values: Variables): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  if (values.DELIVERY_BACKOFF_BASE_MS > values.DELIVERY_BACKOFF_MAX_MS) {
+    problems.push({ variable: 'DELIVERY_BACKOFF_BASE_MS', problem: 'must not exceed DELIVERY_BACKOFF_MAX_MS' });
+  }
+  if (!isTimeZone(values.CLEANUP_TZ)) {
+    problems.push({ variable: 'CLEANUP_TZ', problem: 'must be an IANA time zone such as Europe/Berlin' });
+  }
+  if (values.GROUP_COMMIT_PARALLEL > values.DB_POOL_SIZE) {
+    problems.push({ variable: 'GROUP_COMMIT_PARALLEL', problem: 'must not exceed DB_POOL_SIZE' });
+  }
+  return problems;
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
+  } catch {
+    return false;
+  }
+}
+
+function withAddresses(values: Variables): Config {
+  const password = (text: string) => (text === '' ? '' : `:${encodeURIComponent(text)}`);
+  const { DB_USERNAME, DB_PASSWORD, DB_HOST, DB_PORT, DB_DATABASE, REDIS_PASSWORD, REDIS_HOST, REDIS_PORT, REDIS_DB } = values;
+  return {
+    ...values,
+    SERVICE_TOKEN_SECRET: values.SERVICE_TOKEN_SECRET ?? values.JWT_SECRET,
+    DATABASE_URL:
+      values.DATABASE_URL ??
+      `postgresql://${encodeURIComponent(DB_USERNAME)}${password(DB_PASSWORD)}@${DB_HOST}:${DB_PORT}/${encodeURIComponent(DB_DATABASE)}`,
+    REDIS_URL: values.REDIS_URL ?? `redis://${password(REDIS_PASSWORD)}${REDIS_PASSWORD === '' ? '' : '@'}${REDIS_HOST}:${REDIS_PORT}/${REDIS_DB}`,
+  };
+}
+
+/** A misspelt `SCHEDULER_*` name would be ignored in silence; it is warned about instead. */
+function unknownNames(said: Readonly<Record<string, unknown>>): string[] {
+  return Object.keys(said)
+    .filter((name) => name.startsWith('SCHEDULER_') && !Object.hasOwn(variables.shape, name))
+    .map((name) => `${name} is not a known variable and has no effect`);
+}

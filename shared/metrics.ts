@@ -1,0 +1,61 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+/** Every metric of the product, made once per process and handed to whoever counts. */
+export interface Metrics {
+  readonly registry: Registry;
+  readonly decisions: Counter<'outcome' | 'code'>;
+  readonly allocationsEnded: Counter<'reason'>;
+  readonly requestWait: Histogram<'tier'>;
+  readonly groupSize: Histogram<'group'>;
+  readonly groupDuration: Histogram<'group'>;
+  readonly jobDuration: Histogram<'queue' | 'outcome'>;
+  readonly jobsStalled: Counter<'queue'>;
+  readonly workerRestarts: Counter<'queue'>;
+  readonly lockDeferrals: Counter<string>;
+  readonly availableCache: Counter<'result'>;
+  readonly neighbourCalls: Histogram<'neighbour' | 'outcome'>;
+  readonly breakerState: Gauge<'neighbour'>;
+  readonly neighbourCache: Counter<'cache' | 'result'>;
+  readonly outboxPending: Gauge<'channel'>;
+  readonly outboxPublished: Counter<'outcome'>;
+  readonly deliveries: Counter<'kind' | 'outcome'>;
+  readonly reconciled: Counter<'repair'>;
+  readonly httpDuration: Histogram<'method' | 'route' | 'status'>;
+  readonly scheduledRuns: Counter<'job' | 'outcome'>;
+}
+
+/** Makes a registry of its own, so that several processes' worth of metrics can live in one test process. */
+export function createMetrics(processName: string): Metrics {
+  const registry = new Registry();
+  registry.setDefaultLabels({ process: processName });
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  const counter = <L extends string>(name: string, help: string, labelNames: L[]) => new Counter<L>({ name, help, labelNames, registers });
+  const gauge = <L extends string>(name: string, help: string, labelNames: L[]) => new Gauge<L>({ name, help, labelNames, registers });
+  const histogram = <L extends string>(name: string, help: string, labelNames: L[], buckets = SECONDS) =>
+    new Histogram<L>({ name, help, labelNames, buckets, registers });
+  return {
+    registry,
+    decisions: counter('scheduler_decisions_total', 'Decided allocation requests by outcome and code', ['outcome', 'code']),
+    allocationsEnded: counter('scheduler_allocations_ended_total', 'Ended allocations by reason', ['reason']),
+    requestWait: histogram('scheduler_request_wait_seconds', 'Time from acceptance to decision, by tier', ['tier']),
+    groupSize: histogram('scheduler_group_size', 'Items committed in one transaction', ['group'], [1, 2, 5, 10, 20, 50, 100, 200, 500]),
+    groupDuration: histogram('scheduler_group_seconds', 'Duration of one group transaction', ['group']),
+    jobDuration: histogram('scheduler_job_seconds', 'Duration of a job by queue and outcome', ['queue', 'outcome']),
+    jobsStalled: counter('scheduler_jobs_stalled_total', 'Jobs taken back from a worker that fell silent', ['queue']),
+    workerRestarts: counter('scheduler_worker_restarts_total', 'Queue workers restarted by the watchdog', ['queue']),
+    lockDeferrals: counter('scheduler_lock_deferrals_total', 'Requests put off because another worker decides for the same user or device', []),
+    availableCache: counter('scheduler_available_cache_total', 'Reads of the available list by result (hit, miss)', ['result']),
+    neighbourCalls: histogram('scheduler_neighbour_call_seconds', 'Calls to neighbours by outcome', ['neighbour', 'outcome']),
+    breakerState: gauge('scheduler_breaker_open', 'Breaker of a neighbour: 0 closed, 0.5 half open, 1 open', ['neighbour']),
+    neighbourCache: counter('scheduler_neighbour_cache_total', 'Reads of cached quotas and balances by result', ['cache', 'result']),
+    outboxPending: gauge('scheduler_outbox_pending', 'Outbox rows not yet delivered', ['channel']),
+    outboxPublished: counter('scheduler_outbox_published_total', 'Events published by outcome', ['outcome']),
+    deliveries: counter('scheduler_deliveries_total', 'Deliveries to neighbours by kind and outcome', ['kind', 'outcome']),
+    reconciled: counter('scheduler_reconciled_total', 'Repairs made by the reconciler', ['repair']),
+    httpDuration: histogram('scheduler_http_seconds', 'HTTP answers by route and status', ['method', 'route', 'status']),
+    scheduledRuns: counter('scheduler_scheduled_runs_total', 'Runs of scheduled jobs by outcome', ['job', 'outcome']),
+  };
+}
