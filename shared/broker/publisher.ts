@@ -1,0 +1,208 @@
+import { type ConfirmChannel, IllegalOperationError, type Message } from 'amqplib';
+import { messageOf } from '../errors.ts';
+import { DEAD_LETTER_EXCHANGE, EVENT_EXCHANGE } from '../events.ts';
+import type { Logger } from '../logger.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Backoff } from './backoff.ts';
+import { type BrokerConnection, openBrokerConnection } from './connection.ts';
+import { SupervisedChannel } from './supervised-channel.ts';
+
+/** `off`: no address is configured. `blocked`: connected, but RabbitMQ is short of memory or disk. */
+export type BrokerState = 'off' | 'connecting' | 'ready' | 'blocked' | 'closed';
+
+/** One message to be stored by RabbitMQ. */
+export interface OutgoingMessage {
+  /** The id of the event; the same on a repeat. */
+  readonly messageId: string;
+  readonly exchange: string;
+  readonly routingKey: string;
+  /** Sent as JSON. */
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly createdAt: Date;
+  readonly traceparent: string;
+}
+
+/**
+ * What became of a message. `rejected`: RabbitMQ or the protocol refuses this one message. `unavailable`: nothing is known
+ * against the message, RabbitMQ did not confirm it; it may have arrived all the same.
+ */
+export type PublishOutcome =
+  | { readonly kind: 'confirmed' }
+  | { readonly kind: 'rejected'; readonly reason: string }
+  | { readonly kind: 'unavailable'; readonly reason: string };
+
+/** Publishes with confirms. */
+export interface Publisher {
+  /**
+   * Publishes all in the order given and waits for the confirms in one round. Never rejects.
+   * @returns one outcome a message, in the same order
+   */
+  publish(messages: readonly OutgoingMessage[]): Promise<readonly PublishOutcome[]>;
+  state(): BrokerState;
+  close(): Promise<void>;
+}
+
+/** Times in ms. An empty `url` means that events are off. */
+export interface PublisherOptions {
+  readonly url: string;
+  readonly name: string;
+  readonly logger: Logger;
+  readonly metrics: Pick<Metrics, 'outboxPublished'>;
+  /** Longest wait for the confirms of one call. */
+  readonly confirmTimeoutMs?: number;
+  readonly heartbeatSeconds?: number;
+  readonly connectTimeoutMs?: number;
+  readonly backoff?: Backoff;
+  /** Called whenever publishing became possible. */
+  readonly onReady?: () => void;
+}
+
+const CONFIRMED: PublishOutcome = { kind: 'confirmed' };
+
+/** RabbitMQ 4 closes the channel, with all that is in flight, over a message above 16 MB; ours have a few hundred bytes. */
+const MAX_BODY_BYTES = 1024 * 1024;
+
+/** Routing keys nobody listens to are logged once each, as long as they are not made up per message. */
+const MAX_UNROUTED_KEYS = 100;
+
+/** Opens the publisher. Returns at once: RabbitMQ may come up later. Says so once when events are off. */
+export async function createPublisher(options: PublisherOptions): Promise<Publisher> {
+  if (options.url === '') {
+    options.logger.warn('events are off: RABBITMQ_URL is empty');
+    return { publish: async (messages) => messages.map(() => ({ kind: 'unavailable', reason: 'events are off' })), state: () => 'off', close: async () => {} };
+  }
+  return new ConfirmingPublisher(await openBrokerConnection(options), options);
+}
+
+class ConfirmingPublisher implements Publisher {
+  readonly #connection: BrokerConnection;
+  readonly #channel: SupervisedChannel<ConfirmChannel>;
+  readonly #options: PublisherOptions;
+  readonly #unroutedKeys = new Set<string>();
+  /** Messages whose confirm was not waited for any longer. */
+  #late = 0;
+  #closed = false;
+
+  constructor(connection: BrokerConnection, options: PublisherOptions) {
+    this.#connection = connection;
+    this.#options = options;
+    const onReady = () => options.onReady?.();
+    connection.on('unblocked', onReady);
+    this.#channel = new SupervisedChannel({
+      connection,
+      logger: options.logger,
+      open: (model) => model.createConfirmChannel(),
+      prepare: (channel) => this.#prepare(channel),
+      onReady,
+      ...(options.backoff === undefined ? {} : { backoff: options.backoff }),
+    });
+  }
+
+  state(): BrokerState {
+    if (this.#closed) return 'closed';
+    if (this.#channel.current === undefined) return 'connecting';
+    return this.#connection.isBlocked ? 'blocked' : 'ready';
+  }
+
+  async publish(messages: readonly OutgoingMessage[]): Promise<readonly PublishOutcome[]> {
+    const channel = this.#channel.current;
+    const obstacle = this.#obstacle();
+    const outcomes =
+      channel === undefined || obstacle !== undefined
+        ? messages.map(() => unavailable(obstacle ?? 'not connected'))
+        : await this.#confirmed(messages.map((message) => this.#send(channel, message)));
+    for (const { kind } of outcomes) this.#options.metrics.outboxPublished.inc({ outcome: kind });
+    return outcomes;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#channel.close();
+    await this.#connection.close();
+  }
+
+  async #prepare(channel: ConfirmChannel): Promise<void> {
+    await channel.assertExchange(EVENT_EXCHANGE, 'topic', { durable: true });
+    await channel.assertExchange(DEAD_LETTER_EXCHANGE, 'topic', { durable: true });
+    channel.on('return', (message) => this.#onReturn(message));
+  }
+
+  #obstacle(): string | undefined {
+    const state = this.state();
+    if (state !== 'ready') return `RabbitMQ is ${state}`;
+    // Sending more to a broker that owes confirms would only pile up in this process's memory.
+    return this.#late > 0 ? 'earlier messages are not confirmed yet' : undefined;
+  }
+
+  /**
+   * `publish` returning false means "buffered, and the buffer is full": nothing is to be sent again, and a call is bounded
+   * by its batch, so there is no need to wait for `drain` before waiting for the confirms.
+   */
+  #send(channel: ConfirmChannel, message: OutgoingMessage): Promise<PublishOutcome> {
+    const { promise, resolve } = Promise.withResolvers<PublishOutcome>();
+    const content = Buffer.from(JSON.stringify(message.body));
+    if (content.length > MAX_BODY_BYTES) return Promise.resolve({ kind: 'rejected', reason: `the body has ${content.length} bytes` });
+    try {
+      channel.publish(message.exchange, message.routingKey, content, propertiesOf(message), (error: unknown) => resolve(outcomeOf(error)));
+    } catch (error) {
+      // A channel that is ending says so here; everything else is said against the message.
+      resolve({ kind: error instanceof IllegalOperationError ? 'unavailable' : 'rejected', reason: messageOf(error) });
+    }
+    return promise;
+  }
+
+  /** Waits for all; a confirm that comes later is counted down then, and the message has been reported as unavailable. */
+  async #confirmed(sent: readonly Promise<PublishOutcome>[]): Promise<PublishOutcome[]> {
+    const { promise: deadline, resolve: expire } = Promise.withResolvers<void>();
+    const outcomes = new Array<PublishOutcome | undefined>(sent.length).fill(undefined);
+    let expired = false;
+    const noted = sent.map(async (promise, index) => {
+      outcomes[index] = await promise;
+      if (expired) this.#lateArrival();
+    });
+    const timer = setTimeout(expire, this.#options.confirmTimeoutMs ?? 10_000);
+    await Promise.race([Promise.all(noted), deadline]);
+    clearTimeout(timer);
+    expired = true;
+    this.#late += outcomes.filter((outcome) => outcome === undefined).length;
+    return outcomes.map((outcome) => outcome ?? unavailable('not confirmed in time'));
+  }
+
+  #lateArrival(): void {
+    this.#late -= 1;
+    if (this.#late === 0) this.#options.onReady?.();
+  }
+
+  /** RabbitMQ confirms what no queue is bound for. That is no fault of an event, but somebody may be looking for the reason. */
+  #onReturn(message: Message): void {
+    const { routingKey } = message.fields;
+    this.#options.metrics.outboxPublished.inc({ outcome: 'unrouted' });
+    if (this.#unroutedKeys.has(routingKey) || this.#unroutedKeys.size >= MAX_UNROUTED_KEYS) return;
+    this.#unroutedKeys.add(routingKey);
+    this.#options.logger.info({ routingKey }, 'no queue is bound for these events');
+  }
+}
+
+function unavailable(reason: string): PublishOutcome {
+  return { kind: 'unavailable', reason };
+}
+
+/** amqplib tells a nack and the end of the channel apart by the text only. */
+function outcomeOf(error: unknown): PublishOutcome {
+  if (error === null || error === undefined) return CONFIRMED;
+  const reason = messageOf(error);
+  return { kind: reason === 'message nacked' ? 'rejected' : 'unavailable', reason };
+}
+
+function propertiesOf(message: OutgoingMessage) {
+  return {
+    deliveryMode: 2,
+    contentType: 'application/json',
+    contentEncoding: 'utf-8',
+    messageId: message.messageId,
+    timestamp: Math.floor(message.createdAt.getTime() / 1_000),
+    type: message.routingKey,
+    headers: { traceparent: message.traceparent },
+    mandatory: true,
+  };
+}

@@ -1,0 +1,114 @@
+import type { Channel, ChannelModel } from 'amqplib';
+import type { Logger } from '../logger.ts';
+import { type Backoff, backoffDelay, RECONNECT_BACKOFF } from './backoff.ts';
+import type { BrokerConnection } from './connection.ts';
+import { withDeadline } from './deadline.ts';
+
+/** How a channel is made and what it needs before it is of use. */
+export interface SupervisedChannelOptions<C extends Channel> {
+  readonly connection: BrokerConnection;
+  readonly logger: Logger;
+  /** Opens the channel: `(model) => model.createConfirmChannel()`. */
+  readonly open: (model: ChannelModel) => Promise<C>;
+  /** Asserts exchanges and queues, starts consumers. Run on every new channel. */
+  readonly prepare: (channel: C) => Promise<void>;
+  /** Called when a new channel is prepared. */
+  readonly onReady?: (channel: C) => void;
+  readonly backoff?: Backoff;
+}
+
+/** A channel that lived this long was a good one: the next failure starts the backoff from the beginning. */
+const PROVEN_AFTER_MS = 10_000;
+
+const CLOSE_DEADLINE_MS = 2_000;
+
+/**
+ * Keeps one prepared channel on a connection.
+ *
+ * amqplib rebuilds connections only. A channel ends alone when the broker closes it (406 PRECONDITION_FAILED, 404), and a
+ * consumer when its queue goes away; both are noticed here and answered with a new channel, prepared like the first.
+ */
+export class SupervisedChannel<C extends Channel> {
+  readonly #options: SupervisedChannelOptions<C>;
+  readonly #onConnected = (model: ChannelModel): void => this.#start(model);
+  #current: C | undefined;
+  #closed = false;
+  #failures = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: SupervisedChannelOptions<C>) {
+    this.#options = options;
+    options.connection.on('connected', this.#onConnected);
+    if (options.connection.model !== undefined) this.#start(options.connection.model);
+  }
+
+  /** The prepared channel of the moment, if there is one. */
+  get current(): C | undefined {
+    return this.#current;
+  }
+
+  /** Ends the channel for good; the connection stays. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#options.connection.off('connected', this.#onConnected);
+    const channel = this.#current;
+    this.#current = undefined;
+    if (channel !== undefined) await withDeadline(channel.close(), CLOSE_DEADLINE_MS);
+  }
+
+  #start(model: ChannelModel): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    void this.#build(model);
+  }
+
+  async #build(model: ChannelModel): Promise<void> {
+    let channel: C | undefined;
+    try {
+      channel = await this.#options.open(model);
+      this.#watch(channel, model);
+      await this.#options.prepare(channel);
+      this.#adopt(channel);
+    } catch (error) {
+      this.#options.logger.warn({ err: error }, 'a channel to RabbitMQ could not be prepared');
+      if (channel !== undefined) this.#end(channel);
+      this.#rebuildLater(model);
+    }
+  }
+
+  #watch(channel: C, model: ChannelModel): void {
+    const { logger } = this.#options;
+    const openedAt = performance.now();
+    channel.on('error', (error) => logger.warn({ err: error }, 'RabbitMQ closed a channel'));
+    channel.once('close', () => {
+      if (this.#current === channel) this.#current = undefined;
+      if (performance.now() - openedAt > PROVEN_AFTER_MS) this.#failures = 0;
+      this.#rebuildLater(model);
+    });
+    channel.on('cancel', () => {
+      logger.warn('RabbitMQ cancelled a consumer, its channel is replaced');
+      this.#end(channel);
+    });
+  }
+
+  #adopt(channel: C): void {
+    if (this.#closed) return this.#end(channel);
+    this.#current = channel;
+    this.#options.onReady?.(channel);
+  }
+
+  #end(channel: C): void {
+    channel.close().catch((error: unknown) => this.#options.logger.debug({ err: error }, 'a channel had ended already'));
+  }
+
+  #rebuildLater(model: ChannelModel): void {
+    const { connection, backoff = RECONNECT_BACKOFF } = this.#options;
+    if (this.#closed || connection.model !== model || this.#timer !== undefined) return;
+    this.#failures += 1;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      if (connection.model === model) void this.#build(model);
+    }, backoffDelay(this.#failures, backoff));
+  }
+}
