@@ -24,7 +24,6 @@ export const ERRORS = {
   QUOTA_EXCEEDED: { status: 403, retry: 'after-change', message: 'The quota of the user is used up.' },
   QUOTA_NOT_FOUND: { status: 403, retry: 'after-change', message: 'The user has no quota.' },
   QUOTA_EXPIRED: { status: 403, retry: 'after-change', message: 'The quota of the user is outside its validity.' },
-  QUOTA_SUSPENDED: { status: 403, retry: 'after-change', message: 'The quota of the user is suspended.' },
   USER_SUSPENDED: { status: 403, retry: 'after-change', message: 'The user is suspended.' },
   USER_DELETED: { status: 403, retry: 'never', message: 'The user is deleted.' },
   NOT_FOUND: { status: 404, retry: 'never', message: 'There is no such resource.' },

@@ -1,0 +1,38 @@
+import { limitHit, type Limits, type Size, type Use } from '../quota/limits.ts';
+import type { Refusal } from './decide-eligibility.ts';
+
+/** What the fleet looks like to a request that found no candidate. `smallest`: the smallest device that passes the hard filters. */
+export interface Shortage {
+  readonly freeWithinCaps: boolean;
+  readonly existsWithinCaps: boolean;
+  readonly smallest: Size | null;
+}
+
+/** The named answers: try again at once, wait, or no. */
+export type ShortageDecision =
+  | { readonly kind: 'contended' }
+  | { readonly kind: 'waiting'; readonly reason: 'POOL_BUSY' }
+  | { readonly kind: 'refused'; readonly refusal: Refusal };
+
+/**
+ * Why was there no candidate?
+ *
+ * A free matching device that we could not lock is being decided on by another worker: whether it stays free is not
+ * known, so the request is asked again rather than refused. A device that only the user's limits rule out is a matter
+ * of quota, named with the first limit the smallest such device would pass.
+ */
+export function decideShortage(shortage: Shortage, limits: Limits, use: Use, queueIfBusy: boolean): ShortageDecision {
+  if (shortage.freeWithinCaps) return { kind: 'contended' };
+  if (shortage.smallest === null) {
+    return { kind: 'refused', refusal: { code: 'NO_MATCHING_DEVICE', reason: 'no device of the fleet passes the hard filters' } };
+  }
+  if (!shortage.existsWithinCaps) return quotaRefusal(shortage.smallest, limits, use);
+  if (queueIfBusy) return { kind: 'waiting', reason: 'POOL_BUSY' };
+  return { kind: 'refused', refusal: { code: 'NO_DEVICE_AVAILABLE', reason: 'every matching device is busy', details: { reason: 'POOL_BUSY' } } };
+}
+
+function quotaRefusal(smallest: Size, limits: Limits, use: Use): ShortageDecision {
+  const hit = limitHit(limits, use, smallest);
+  const reason = hit === undefined ? 'every matching device is larger than the quota allows' : `${hit.limit} is ${hit.max}, the smallest matching device needs more`;
+  return { kind: 'refused', refusal: { code: 'QUOTA_EXCEEDED', reason, ...(hit === undefined ? {} : { details: { ...hit } }) } };
+}

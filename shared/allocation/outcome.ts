@@ -1,0 +1,23 @@
+import type { ErrorCode, ErrorDetails } from '../errors.ts';
+
+/** What the holder of a device is told. Times are ISO 8601 in UTC. No connection secret is in here: it passes through queues. */
+export interface GrantedAllocation {
+  readonly allocationId: string;
+  readonly deviceId: string;
+  readonly deviceName: string;
+  readonly deviceStatus: string;
+  readonly userId: string;
+  readonly tenantId: string | null;
+  readonly allocatedAt: string;
+  readonly expiresAt: string;
+  readonly durationMinutes: number;
+  readonly fence: number;
+  readonly strategy: string;
+}
+
+/** The closed set of answers to an allocation request. */
+export type AllocateOutcome =
+  | { readonly status: 'granted'; readonly requestId: string; readonly allocation: GrantedAllocation }
+  | { readonly status: 'refused'; readonly requestId: string; readonly code: ErrorCode; readonly reason: string; readonly details?: ErrorDetails }
+  | { readonly status: 'waiting'; readonly requestId: string; readonly reason: string }
+  | { readonly status: 'cancelled' | 'timed_out'; readonly requestId: string; readonly code: 'REQUEST_CANCELLED' | 'REQUEST_TIMED_OUT' };

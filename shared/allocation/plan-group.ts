@@ -1,0 +1,149 @@
+import { largestFitting, limitHit, type Limits, NO_USE, type Use, useWith } from '../quota/limits.ts';
+import type { Candidate } from '../placement/rank-devices.ts';
+import { preferenceOf, type Preference, type Requirement, requirementOf } from '../placement/requirement.ts';
+import { decideEligibility, leastSize, type Refusal } from './decide-eligibility.ts';
+import { decideShortage, type Shortage } from './decide-shortage.ts';
+import type { ExistingRequest, GatheredRequest, OutagePolicy, UserFacts } from './facts.ts';
+
+/** A free device, locked by this transaction. */
+export interface LockedDevice extends Candidate {
+  readonly name: string;
+  readonly status: string;
+  readonly fence: number;
+}
+
+/** What becomes of one request of the group. */
+export type Decision =
+  | { readonly kind: 'granted'; readonly device: LockedDevice; readonly quotaUnchecked: boolean; readonly balanceUnchecked: boolean }
+  | { readonly kind: 'refused'; readonly refusal: Refusal }
+  | { readonly kind: 'waiting'; readonly reason: string }
+  | { readonly kind: 'timed-out' }
+  /** Another worker is deciding on the only devices left: ask again. */
+  | { readonly kind: 'contended' }
+  /** Decided before: the stored outcome stands. */
+  | { readonly kind: 'settled' };
+
+/** Everything read under the users' locks. */
+export interface GroupFacts {
+  readonly now: Date;
+  readonly existing: ReadonlyMap<string, ExistingRequest>;
+  readonly users: ReadonlyMap<string, UserFacts>;
+  readonly tenantsWithDevices: ReadonlySet<string>;
+  /** Whether any reservation is ahead; if not, durations do not matter for placement. */
+  readonly reservationsAhead: boolean;
+}
+
+/** Requests of one group that want the same: they share one walk of the index. */
+export interface PlacementClass {
+  readonly requirement: Requirement;
+  readonly preference: Preference;
+  readonly members: readonly Open[];
+}
+
+interface Open {
+  readonly gathered: GatheredRequest;
+  readonly limits: Limits;
+  readonly quotaUnchecked: boolean;
+  readonly balanceUnchecked: boolean;
+}
+
+export interface GroupPlan {
+  /** Requests not decided yet. Loop while there are any: sort, place each class, settle what found nothing. */
+  undecided(): number;
+  /** Decides what can be decided without a device; returns the rest as classes, in the order they were asked. */
+  sort(): PlacementClass[];
+  /** Hands the devices of a class to its members in order. Returns members left without, and devices left over. */
+  place(members: readonly Open[], devices: readonly LockedDevice[]): { unmet: readonly Open[]; spare: readonly LockedDevice[] };
+  /** Decides one member for which no device was found. */
+  settle(member: Open, shortage: Shortage): void;
+  /** The decision of every request, by request id. */
+  decisions(): ReadonlyMap<string, Decision>;
+}
+
+const NOBODY: UserFacts = { state: 'active', inArrears: false, lastKnownLimits: null, use: NO_USE, lastDeviceId: null };
+
+/**
+ * Decides a group of requests in the order given, as if they had come one after the other.
+ *
+ * Pure: it knows only the facts it is given. A request that fits its user's limits only if an earlier one of the same
+ * group fails is held back to the next round, so nobody is refused for a place that stays free.
+ */
+export function planGroup(group: readonly GatheredRequest[], facts: GroupFacts, policy: OutagePolicy): GroupPlan {
+  const decisions = new Map<string, Decision>();
+  const granted = new Map<string, Use>();
+  let open: readonly GatheredRequest[] = group;
+
+  const userOf = (gathered: GatheredRequest) => facts.users.get(gathered.request.userId) ?? NOBODY;
+  const useOf = (gathered: GatheredRequest) => granted.get(gathered.request.userId) ?? userOf(gathered).use;
+  const decide = (gathered: GatheredRequest, decision: Decision) => {
+    decisions.set(gathered.request.requestId, decision);
+  };
+
+  function sort(): PlacementClass[] {
+    const tentative = new Map(granted);
+    const eligible: Open[] = [];
+    open = open.filter((gathered) => !decisions.has(gathered.request.requestId));
+    for (const gathered of open) {
+      const { requestId, userId } = gathered.request;
+      const answer = decideEligibility(gathered, facts.existing.get(requestId), userOf(gathered), useOf(gathered), policy, facts.now);
+      if (answer.kind !== 'eligible') {
+        decide(gathered, answer);
+        continue;
+      }
+      const use = tentative.get(userId) ?? userOf(gathered).use;
+      if (limitHit(answer.limits, use, leastSize(gathered.request)) !== undefined) continue;
+      tentative.set(userId, useWith(use, leastSize(gathered.request)));
+      eligible.push({ gathered, ...answer });
+    }
+    return classesOf(eligible);
+  }
+
+  function classesOf(eligible: readonly Open[]): PlacementClass[] {
+    const classes = new Map<string, { requirement: Requirement; preference: Preference; members: Open[] }>();
+    for (const member of eligible) {
+      const wanted = wantedBy(member);
+      const key = JSON.stringify(wanted, (_name, value) => (value === Infinity ? 'none' : value));
+      const same = classes.get(key);
+      if (same === undefined) classes.set(key, { ...wanted, members: [member] });
+      else same.members.push(member);
+    }
+    return [...classes.values()];
+  }
+
+  function wantedBy({ gathered, limits }: Open) {
+    const { asked, tenantId } = gathered.request;
+    const owner = tenantId !== null && facts.tenantsWithDevices.has(tenantId) ? tenantId : null;
+    const requirement = requirementOf(asked, owner, largestFitting(limits, useOf(gathered)));
+    return {
+      requirement: facts.reservationsAhead ? requirement : { ...requirement, durationMinutes: 0 },
+      preference: preferenceOf(asked, userOf(gathered).lastDeviceId),
+    };
+  }
+
+  function place(members: readonly Open[], devices: readonly LockedDevice[]) {
+    const spare = [...devices];
+    const unmet: Open[] = [];
+    for (const member of members) {
+      const device = spare[0];
+      if (device === undefined) {
+        unmet.push(member);
+        continue;
+      }
+      // A second request of the same user may no longer fit after the first: it is looked at anew in the next round.
+      if (limitHit(member.limits, useOf(member.gathered), device) !== undefined) continue;
+      spare.shift();
+      granted.set(member.gathered.request.userId, useWith(useOf(member.gathered), device));
+      decide(member.gathered, { kind: 'granted', device, quotaUnchecked: member.quotaUnchecked, balanceUnchecked: member.balanceUnchecked });
+    }
+    return { unmet, spare };
+  }
+
+  return {
+    undecided: () => group.length - decisions.size,
+    sort,
+    place,
+    settle: (member, shortage) => decide(member.gathered, decideShortage(shortage, member.limits, useOf(member.gathered), member.gathered.request.asked.queueIfBusy)),
+    decisions: () => decisions,
+  };
+}
+

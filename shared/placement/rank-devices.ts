@@ -1,0 +1,69 @@
+import type { Preference, Requirement } from './requirement.ts';
+
+/** A device as placement sees it. */
+export interface Candidate {
+  readonly id: string;
+  readonly tenantId: string | null;
+  readonly type: 'phone' | 'tablet';
+  readonly providerType: string;
+  readonly region: string | null;
+  readonly androidVersion: string | null;
+  readonly cpuCores: number;
+  readonly memoryMB: number;
+  readonly storageMB: number;
+  readonly resourceScore: number;
+}
+
+/**
+ * Weights are powers of two, so a heavier wish outweighs all lighter ones together and the order of preference is
+ * lexicographic: not an avoided device, the device held last, region, provider, Android version.
+ */
+export const PREFERENCE_WEIGHTS = { notAvoided: 16, lastDevice: 8, region: 4, provider: 2, android: 1 } as const;
+
+/** Sum of the weights of the wishes a device fulfils. A wish that was not expressed counts nothing. */
+export function preferenceScore(device: Candidate, wish: Preference): number {
+  const W = PREFERENCE_WEIGHTS;
+  return (
+    (wish.avoidDeviceIds.length > 0 && !wish.avoidDeviceIds.includes(device.id) ? W.notAvoided : 0) +
+    (wish.lastDeviceId !== null && wish.lastDeviceId === device.id ? W.lastDevice : 0) +
+    (wish.region !== null && wish.region === device.region ? W.region : 0) +
+    (wish.providerType !== null && wish.providerType === device.providerType ? W.provider : 0) +
+    (wish.androidVersion !== null && wish.androidVersion === device.androidVersion ? W.android : 0)
+  );
+}
+
+/** Whether a device passes every hard filter. */
+export function meets(device: Candidate, need: Requirement): boolean {
+  return (
+    (device.tenantId === null || device.tenantId === need.tenantId) &&
+    (need.deviceId === null || need.deviceId === device.id) &&
+    (need.deviceType === null || need.deviceType === device.type) &&
+    device.cpuCores >= need.minCpu &&
+    device.memoryMB >= need.minMemoryMB &&
+    device.storageMB >= need.minStorageMB &&
+    device.cpuCores <= need.caps.cpuCores &&
+    device.memoryMB <= need.caps.memoryMB &&
+    device.storageMB <= need.caps.storageMB
+  );
+}
+
+/**
+ * The order in which `resource_based` would hand out the given free devices: wishes first, then free capacity, then id
+ * so that the order is total. `shared/store/pick-devices.ts` walks indexes in this very order; a test compares the two.
+ */
+export function rankDevices<D extends Candidate>(devices: readonly D[], need: Requirement, wish: Preference): D[] {
+  return devices.filter((device) => meets(device, need)).sort((a, b) => compare(a, b, wish));
+}
+
+/** The best of the given free devices, or nothing when none passes the hard filters. One walk, no sorting. */
+export function bestDevice<D extends Candidate>(devices: Iterable<D>, need: Requirement, wish: Preference): D | undefined {
+  let best: D | undefined;
+  for (const device of devices) {
+    if (meets(device, need) && (best === undefined || compare(device, best, wish) < 0)) best = device;
+  }
+  return best;
+}
+
+function compare(a: Candidate, b: Candidate, wish: Preference): number {
+  return preferenceScore(b, wish) - preferenceScore(a, wish) || b.resourceScore - a.resourceScore || (a.id < b.id ? -1 : 1);
+}

@@ -1,0 +1,206 @@
+import { createHash } from 'node:crypto';
+import { allocationRefused, deviceAllocated, type OutboxEvent } from '../events.ts';
+import type { AllocationRequest, GatheredRequest } from '../allocation/facts.ts';
+import type { AllocateOutcome, GrantedAllocation } from '../allocation/outcome.ts';
+import type { Decision } from '../allocation/plan-group.ts';
+import type { Transaction } from './store.ts';
+import { usageReport } from './usage-row.ts';
+
+const MINUTE_MS = 60_000;
+
+/** A row of the outbox before it has an id. */
+export interface OutboxRow {
+  readonly channel: 'event' | 'usage';
+  readonly topic: string;
+  readonly key: string;
+  readonly payload: unknown;
+  readonly trace_id: string | null;
+}
+
+interface RequestRow {
+  id: string;
+  caller: string;
+  source: string;
+  user_id: string;
+  tenant_id: string | null;
+  tier: string;
+  status: string;
+  asked: unknown;
+  trace_id: string | null;
+  code: string | null;
+  details: unknown;
+  allocation_id: string | null;
+  max_wait: number;
+}
+
+/**
+ * Writes what a group decided: devices, allocations, requests and outbox, as one statement.
+ *
+ * Each write names the state it expects (device free with the fence that was read, request undecided); if one row does
+ * not answer, somebody broke the locking order and the whole group is undone by the error.
+ *
+ * @param now  the transaction's time, from the database
+ * @returns the outcome of every request that was decided here, by request id
+ */
+export async function commitGrants(
+  tx: Transaction,
+  group: readonly GatheredRequest[],
+  decisions: ReadonlyMap<string, Decision>,
+  strategy: string,
+  now: Date,
+): Promise<Map<string, AllocateOutcome>> {
+  const outcomes = new Map<string, AllocateOutcome>();
+  const requests: RequestRow[] = [];
+  const allocations: Record<string, unknown>[] = [];
+  const outbox: OutboxRow[] = [];
+  for (const { request } of group) {
+    const decision = decisions.get(request.requestId);
+    if (decision === undefined || decision.kind === 'contended' || decision.kind === 'settled') continue;
+    const outcome = outcomeOf(request, decision, strategy, now);
+    outcomes.set(request.requestId, outcome);
+    requests.push(toRequestRow(request, outcome));
+    outbox.push(...toOutbox(request, decision, outcome));
+    if (decision.kind === 'granted' && outcome.status === 'granted') allocations.push(toAllocationRow(request, decision, outcome.allocation));
+  }
+  if (requests.length > 0) await write(tx, requests, allocations, outbox);
+  return outcomes;
+}
+
+async function write(tx: Transaction, requests: readonly RequestRow[], allocations: readonly Record<string, unknown>[], outbox: readonly OutboxRow[]): Promise<void> {
+  const [written] = await tx.$queryRaw<{ requests: number; allocations: number }[]>`
+    WITH granted AS (
+      SELECT * FROM jsonb_to_recordset(${JSON.stringify(allocations)}::jsonb) AS x(
+        id uuid, request_id uuid, device_id uuid, device_name text, user_id text, tenant_id text, tier text, fence bigint, strategy text,
+        duration_minutes int, cpu_cores int, memory_mb int, storage_mb int, balance_unchecked boolean, quota_unchecked boolean,
+        heartbeat_seconds int, auto_extend boolean, expires_at timestamptz)
+    ), held AS (
+      UPDATE devices d SET allocation_id = g.id, fence = g.fence, updated_at = now()
+      FROM granted g
+      WHERE d.id = g.device_id AND d.status = 'running' AND d.allocation_id IS NULL AND d.fence = g.fence - 1
+      RETURNING d.id
+    ), inserted AS (
+      INSERT INTO allocations (id, request_id, device_id, device_name, user_id, tenant_id, tier, fence, strategy, duration_minutes, cpu_cores,
+        memory_mb, storage_mb, balance_unchecked, quota_unchecked, heartbeat_seconds, auto_extend, allocated_at, expires_at)
+      SELECT g.id, g.request_id, g.device_id, g.device_name, g.user_id, g.tenant_id, g.tier, g.fence, g.strategy, g.duration_minutes, g.cpu_cores,
+        g.memory_mb, g.storage_mb, g.balance_unchecked, g.quota_unchecked, g.heartbeat_seconds, g.auto_extend, now(), g.expires_at
+      FROM granted g JOIN held ON held.id = g.device_id
+      RETURNING id
+    ), decided AS (
+      INSERT INTO requests AS r (id, caller, source, user_id, tenant_id, tier, status, asked, trace_id, code, details, allocation_id, deadline, waiting_since, decided_at)
+      SELECT x.id, x.caller, x.source, x.user_id, x.tenant_id, x.tier, x.status, x.asked, x.trace_id, x.code, x.details, x.allocation_id,
+        now() + make_interval(mins => x.max_wait), CASE WHEN x.status = 'waiting' THEN now() END, CASE WHEN x.status <> 'waiting' THEN now() END
+      FROM jsonb_to_recordset(${JSON.stringify(requests)}::jsonb) AS x(
+        id uuid, caller text, source text, user_id text, tenant_id text, tier text, status text, asked jsonb, trace_id text, code text, details jsonb,
+        allocation_id uuid, max_wait int)
+      ON CONFLICT (id) DO UPDATE SET status = excluded.status, code = excluded.code, details = excluded.details,
+        allocation_id = excluded.allocation_id, decided_at = excluded.decided_at, waiting_since = coalesce(r.waiting_since, excluded.waiting_since)
+      WHERE r.status IN ('pending', 'waiting')
+      RETURNING id
+    ), announced AS (
+      INSERT INTO outbox (channel, topic, key, payload, trace_id)
+      SELECT x.channel, x.topic, x.key, x.payload, x.trace_id
+      FROM ROWS FROM (jsonb_to_recordset(${JSON.stringify(outbox)}::jsonb) AS (channel text, topic text, key text, payload jsonb, trace_id text))
+        WITH ORDINALITY AS x(channel, topic, key, payload, trace_id, position)
+      ORDER BY x.position
+    )
+    SELECT (SELECT count(*)::int FROM decided) AS requests, (SELECT count(*)::int FROM inserted) AS allocations`;
+  if (written?.requests !== requests.length || written.allocations !== allocations.length) {
+    throw new Error(`a group of ${requests.length} requests and ${allocations.length} grants wrote ${written?.requests} and ${written?.allocations}`);
+  }
+}
+
+function outcomeOf(request: AllocationRequest, decision: Exclude<Decision, { kind: 'contended' | 'settled' }>, strategy: string, now: Date): AllocateOutcome {
+  const { requestId } = request;
+  switch (decision.kind) {
+    case 'granted':
+      return { status: 'granted', requestId, allocation: grantOf(request, decision, strategy, now) };
+    case 'refused':
+      return { status: 'refused', requestId, ...decision.refusal };
+    case 'waiting':
+      return { status: 'waiting', requestId, reason: decision.reason };
+    case 'timed-out':
+      return { status: 'timed_out', requestId, code: 'REQUEST_TIMED_OUT' };
+  }
+}
+
+function grantOf(request: AllocationRequest, { device }: Extract<Decision, { kind: 'granted' }>, strategy: string, now: Date): GrantedAllocation {
+  const { durationMinutes } = request.asked;
+  return {
+    allocationId: allocationIdOf(request.requestId),
+    deviceId: device.id,
+    deviceName: device.name,
+    deviceStatus: device.status,
+    userId: request.userId,
+    tenantId: request.tenantId,
+    allocatedAt: now.toISOString(),
+    expiresAt: new Date(now.getTime() + durationMinutes * MINUTE_MS).toISOString(),
+    durationMinutes,
+    fence: device.fence + 1,
+    strategy,
+  };
+}
+
+/** One request, one allocation: its id follows from the request's, so a repeat can only ever mean the same one. */
+export function allocationIdOf(requestId: string): string {
+  const hex = createHash('sha256').update(`allocation:${requestId}`).digest('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+}
+
+function toRequestRow(request: AllocationRequest, outcome: AllocateOutcome): RequestRow {
+  return {
+    id: request.requestId,
+    caller: request.caller,
+    source: request.source,
+    user_id: request.userId,
+    tenant_id: request.tenantId,
+    tier: request.tier,
+    status: outcome.status,
+    asked: request.asked,
+    trace_id: request.traceId ?? null,
+    code: outcome.status === 'refused' || outcome.status === 'timed_out' ? outcome.code : null,
+    details: outcome.status === 'refused' ? { reason: outcome.reason, ...(outcome.details === undefined ? {} : { details: outcome.details }) } : null,
+    allocation_id: outcome.status === 'granted' ? outcome.allocation.allocationId : null,
+    max_wait: request.asked.maxWaitMinutes,
+  };
+}
+
+function toAllocationRow(request: AllocationRequest, decision: Extract<Decision, { kind: 'granted' }>, grant: GrantedAllocation): Record<string, unknown> {
+  const { device } = decision;
+  return {
+    id: grant.allocationId,
+    request_id: request.requestId,
+    device_id: device.id,
+    device_name: device.name,
+    user_id: request.userId,
+    tenant_id: request.tenantId,
+    tier: request.tier,
+    fence: grant.fence,
+    strategy: grant.strategy,
+    duration_minutes: grant.durationMinutes,
+    cpu_cores: device.cpuCores,
+    memory_mb: device.memoryMB,
+    storage_mb: device.storageMB,
+    balance_unchecked: decision.balanceUnchecked,
+    quota_unchecked: decision.quotaUnchecked,
+    heartbeat_seconds: request.asked.heartbeatSeconds ?? null,
+    auto_extend: request.asked.autoExtend,
+    expires_at: grant.expiresAt,
+  };
+}
+
+function toOutbox(request: AllocationRequest, decision: Decision, outcome: AllocateOutcome): OutboxRow[] {
+  const trace_id = request.traceId ?? null;
+  const event = ({ topic, key, payload }: OutboxEvent): OutboxRow => ({ channel: 'event', topic, key, payload, trace_id });
+  if (outcome.status === 'granted' && decision.kind === 'granted') {
+    const { allocation } = outcome;
+    const times = { allocatedAt: new Date(allocation.allocatedAt), expiresAt: new Date(allocation.expiresAt) };
+    return [event(deviceAllocated({ ...allocation, ...times })), { ...usageReport('increment', { ...allocation, ...sizeOf(decision) }), trace_id }];
+  }
+  if (outcome.status === 'refused') return [event(allocationRefused({ ...request, code: outcome.code, reason: outcome.reason }))];
+  if (outcome.status === 'timed_out') return [event(allocationRefused({ ...request, code: outcome.code, reason: 'not decided before its deadline' }))];
+  return [];
+}
+
+function sizeOf({ device }: Extract<Decision, { kind: 'granted' }>) {
+  return { cpuCores: device.cpuCores, memoryMB: device.memoryMB, storageMB: device.storageMB };
+}

@@ -1,0 +1,104 @@
+import { allocationEnded, type OutboxEvent } from '../events.ts';
+import type { EndReason } from '../allocation/end-reason.ts';
+import type { Transaction } from './store.ts';
+import { usageReport } from './usage-row.ts';
+
+/** An allocation that has ended, as it is billed. */
+export interface EndedAllocation {
+  readonly allocationId: string;
+  readonly deviceId: string;
+  readonly userId: string;
+  readonly tenantId: string | null;
+  readonly fence: number;
+  readonly endedAt: Date;
+  readonly durationSeconds: number;
+  readonly endReason: EndReason;
+}
+
+interface EndedRow {
+  id: string;
+  device_id: string;
+  user_id: string;
+  tenant_id: string | null;
+  fence: bigint;
+  cpu_cores: number;
+  memory_mb: number;
+  storage_mb: number;
+  ended_at: Date;
+  duration_seconds: number;
+  end_reason: EndReason;
+}
+
+/** How allocations end. `cleaningSeconds` > 0: the device is cleaned that long before it is free again. */
+export interface Ending {
+  readonly cleaningSeconds: number;
+}
+
+/**
+ * Ends live allocations: the one way out for release, expiry and every other reason.
+ *
+ * One statement ends the allocation, frees the device (or sends it to cleaning) and writes the ledger; a second one
+ * writes the events and the usage report. An allocation that is not live any more is left as it is: of two ends at the
+ * same time the database picks one. Rows are taken in the order of their ids so that two groups never deadlock.
+ *
+ * An allocation that ran out ends at its `expires_at`, however late the sweep came: the holder pays for what was granted.
+ *
+ * @param ends  which allocations and why; an id at most once
+ * @returns those that were ended here
+ */
+export async function endAllocations(tx: Transaction, ends: readonly { allocationId: string; reason: EndReason }[], ending: Ending): Promise<EndedAllocation[]> {
+  if (ends.length === 0) return [];
+  const rows = await tx.$queryRaw<EndedRow[]>`
+    WITH asked AS (
+      SELECT x.id, x.reason FROM jsonb_to_recordset(${JSON.stringify(ends.map(({ allocationId, reason }) => ({ id: allocationId, reason })))}::jsonb) AS x(id uuid, reason text)
+    ), live AS (
+      SELECT a.id, asked.reason, CASE WHEN asked.reason = 'expired' THEN a.expires_at ELSE greatest(now(), a.allocated_at) END AS ended_at
+      FROM allocations a JOIN asked ON asked.id = a.id WHERE a.status = 'allocated' ORDER BY a.id FOR UPDATE OF a
+    ), ended AS (
+      UPDATE allocations a SET status = CASE WHEN live.reason = 'expired' THEN 'expired' ELSE 'released' END, ended_at = live.ended_at, end_reason = live.reason
+      FROM live WHERE a.id = live.id AND a.status = 'allocated'
+      RETURNING a.*, floor(extract(epoch FROM a.ended_at - a.allocated_at))::int AS duration_seconds
+    ), freed AS (
+      UPDATE devices d SET allocation_id = NULL, updated_at = now(),
+        cleaning_until = CASE WHEN ${ending.cleaningSeconds}::int > 0 THEN now() + make_interval(secs => ${ending.cleaningSeconds}::int) END
+      FROM ended WHERE d.id = ended.device_id AND d.allocation_id = ended.id
+    ), owed AS (
+      INSERT INTO ledger (allocation_id, device_id, device_name, user_id, tenant_id, cpu_cores, memory_mb, storage_mb, started_at, ended_at, duration_seconds, end_reason)
+      SELECT id, device_id, device_name, user_id, tenant_id, cpu_cores, memory_mb, storage_mb, allocated_at, ended_at, duration_seconds, end_reason FROM ended
+    )
+    SELECT id, device_id, user_id, tenant_id, fence, cpu_cores, memory_mb, storage_mb, ended_at, duration_seconds, end_reason FROM ended`;
+  await announce(tx, rows);
+  return rows.map(toEnded);
+}
+
+async function announce(tx: Transaction, rows: readonly EndedRow[]): Promise<void> {
+  if (rows.length === 0) return;
+  const outbox = rows.flatMap((row) => {
+    const ended = toEnded(row);
+    const size = { cpuCores: row.cpu_cores, memoryMB: row.memory_mb, storageMB: row.storage_mb };
+    return [...allocationEnded(ended).map(eventRow), usageReport('decrement', { ...ended, ...size })];
+  });
+  await tx.$executeRaw`
+    INSERT INTO outbox (channel, topic, key, payload)
+    SELECT x.channel, x.topic, x.key, x.payload
+    FROM ROWS FROM (jsonb_to_recordset(${JSON.stringify(outbox)}::jsonb) AS (channel text, topic text, key text, payload jsonb))
+      WITH ORDINALITY AS x(channel, topic, key, payload, position)
+    ORDER BY x.position`;
+}
+
+function eventRow({ topic, key, payload }: OutboxEvent) {
+  return { channel: 'event', topic, key, payload };
+}
+
+function toEnded(row: EndedRow): EndedAllocation {
+  return {
+    allocationId: row.id,
+    deviceId: row.device_id,
+    userId: row.user_id,
+    tenantId: row.tenant_id,
+    fence: Number(row.fence),
+    endedAt: row.ended_at,
+    durationSeconds: row.duration_seconds,
+    endReason: row.end_reason,
+  };
+}

@@ -1,0 +1,104 @@
+import { Prisma } from '../../prisma/generated/client.ts';
+import { isErrorCode } from '../errors.ts';
+import { limitsOf } from '../quota/decide-limits.ts';
+import type { Limits } from '../quota/limits.ts';
+import type { ExistingRequest, GatheredRequest, UserFacts } from '../allocation/facts.ts';
+import type { GroupFacts } from '../allocation/plan-group.ts';
+import type { Transaction } from './store.ts';
+
+/**
+ * Takes the lock of every user of the group, in the order of their ids so that two groups never wait for each other,
+ * and remembers the limits the quota service gave. `ON CONFLICT … DO UPDATE` locks the row even where its WHERE keeps
+ * it from being written, so a known user with unchanged limits costs a lock and no write.
+ */
+export async function lockUsers(tx: Transaction, group: readonly GatheredRequest[]): Promise<void> {
+  const users = new Map<string, { id: string; tenant_id: string | null; limits: Limits | null }>();
+  for (const { request, quota } of group) {
+    users.set(request.userId, { id: request.userId, tenant_id: request.tenantId, limits: quota.kind === 'known' ? limitsOf(quota.quota) : null });
+  }
+  await tx.$executeRaw`
+    INSERT INTO users AS u (id, tenant_id, limits, limits_fetched_at)
+    SELECT x.id, x.tenant_id, x.limits, CASE WHEN x.limits IS NULL THEN NULL ELSE now() END
+    FROM jsonb_to_recordset(${JSON.stringify([...users.values()])}::jsonb) AS x(id text, tenant_id text, limits jsonb)
+    ORDER BY x.id
+    ON CONFLICT (id) DO UPDATE SET limits = excluded.limits, limits_fetched_at = now(), updated_at = now()
+    WHERE excluded.limits IS NOT NULL AND u.limits IS DISTINCT FROM excluded.limits`;
+}
+
+interface FactsRow {
+  now: Date;
+  requests: { id: string; status: ExistingRequest['status']; code: string | null; details: ExistingRequest['details']; deadline: string | null }[] | null;
+  users: { id: string; state: UserFacts['state']; in_arrears: boolean; limits: Limits | null }[] | null;
+  uses: { user_id: string; devices: number; cpu: number; memory: number; storage: number }[] | null;
+  lasts: { user_id: string; device_id: string }[] | null;
+  tenants: string[] | null;
+  reservations_ahead: boolean;
+}
+
+/**
+ * Reads what the decision needs. To be called after `lockUsers`, as a statement of its own: its snapshot is then younger
+ * than the locks, so the live allocations it counts cannot change before the commit.
+ */
+export async function readGroupFacts(tx: Transaction, group: readonly GatheredRequest[]): Promise<GroupFacts> {
+  const requestIds = group.map(({ request }) => request.requestId);
+  const userIds = [...new Set(group.map(({ request }) => request.userId))];
+  const tenantIds = [...new Set(group.flatMap(({ request }) => request.tenantId ?? []))];
+  const askLast = [...new Set(group.flatMap(({ request }) => (request.asked.devicePreferences?.sameDeviceAsLast === true ? request.userId : [])))];
+  const [row] = await tx.$queryRaw<FactsRow[]>`
+    SELECT now() AS now,
+      (SELECT jsonb_agg(r) FROM (
+        SELECT id, status, code, details, deadline FROM requests WHERE id = ANY(${requestIds}::uuid[]) ORDER BY id FOR UPDATE) r) AS requests,
+      (SELECT jsonb_agg(u) FROM (
+        SELECT id, state, arrears_since IS NOT NULL AS in_arrears, limits FROM users WHERE id = ANY(${userIds})) u) AS users,
+      (SELECT jsonb_agg(a) FROM (
+        SELECT user_id, count(*) AS devices, sum(cpu_cores) AS cpu, sum(memory_mb) AS memory, sum(storage_mb) AS storage
+        FROM allocations WHERE status = 'allocated' AND user_id = ANY(${userIds}) GROUP BY user_id) a) AS uses,
+      ${lastDevices(askLast)} AS lasts,
+      ${tenantsOwning(tenantIds)} AS tenants,
+      EXISTS (SELECT FROM reservations WHERE status IN ('pending', 'confirmed') AND starts_at < now() + interval '1 day') AS reservations_ahead`;
+  if (row === undefined) throw new Error('a SELECT without FROM returned no row');
+  return toFacts(row);
+}
+
+function lastDevices(userIds: readonly string[]): Prisma.Sql {
+  if (userIds.length === 0) return Prisma.sql`NULL::jsonb`;
+  return Prisma.sql`(SELECT jsonb_agg(l) FROM (
+    SELECT u.id AS user_id, a.device_id FROM unnest(${userIds}::text[]) AS u(id)
+    CROSS JOIN LATERAL (SELECT device_id FROM allocations WHERE user_id = u.id ORDER BY allocated_at DESC, id DESC LIMIT 1) a) l)`;
+}
+
+function tenantsOwning(tenantIds: readonly string[]): Prisma.Sql {
+  if (tenantIds.length === 0) return Prisma.sql`NULL::jsonb`;
+  return Prisma.sql`(SELECT jsonb_agg(t.id) FROM unnest(${tenantIds}::text[]) AS t(id) WHERE EXISTS (SELECT FROM devices WHERE tenant_id = t.id))`;
+}
+
+function toFacts(row: FactsRow): GroupFacts {
+  const uses = new Map(row.uses?.map((use) => [use.user_id, use]));
+  const lasts = new Map(row.lasts?.map((last) => [last.user_id, last.device_id]));
+  return {
+    now: row.now,
+    existing: new Map(row.requests?.map((request) => [request.id, toExisting(request)])),
+    users: new Map(row.users?.map((user) => [user.id, toUser(user, uses.get(user.id), lasts.get(user.id))])),
+    tenantsWithDevices: new Set(row.tenants),
+    reservationsAhead: row.reservations_ahead,
+  };
+}
+
+function toExisting(request: NonNullable<FactsRow['requests']>[number]): ExistingRequest {
+  return {
+    status: request.status,
+    code: request.code !== null && isErrorCode(request.code) ? request.code : null,
+    details: request.details,
+    deadline: request.deadline === null ? null : new Date(request.deadline),
+  };
+}
+
+function toUser(user: NonNullable<FactsRow['users']>[number], use: NonNullable<FactsRow['uses']>[number] | undefined, lastDeviceId: string | undefined): UserFacts {
+  return {
+    state: user.state,
+    inArrears: user.in_arrears,
+    lastKnownLimits: user.limits,
+    use: { devices: use?.devices ?? 0, cpuCores: use?.cpu ?? 0, memoryMB: use?.memory ?? 0, storageMB: use?.storage ?? 0 },
+    lastDeviceId: lastDeviceId ?? null,
+  };
+}

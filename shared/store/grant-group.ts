@@ -1,0 +1,52 @@
+import type { GatheredRequest, OutagePolicy } from '../allocation/facts.ts';
+import type { AllocateOutcome } from '../allocation/outcome.ts';
+import { planGroup } from '../allocation/plan-group.ts';
+import { commitGrants } from './commit-grants.ts';
+import { lockUsers, readGroupFacts } from './grant-facts.ts';
+import { readOutcomes } from './outcomes.ts';
+import { pickDevices, readShortage } from './pick-devices.ts';
+import type { Store, Transaction } from './store.ts';
+
+/** What a group needs besides its requests. */
+export interface GrantPolicy extends OutagePolicy {
+  readonly strategy: string;
+}
+
+/** The outcome of one request of a group; `contended`: nothing was decided or written, ask again. */
+export type GroupOutcome = AllocateOutcome | { readonly status: 'contended'; readonly requestId: string };
+
+/**
+ * Decides a group of requests in one transaction: lock the users, read, decide, pick devices, write.
+ *
+ * The same request twice in the group is decided once. Nothing is called over the network in here but Postgres.
+ *
+ * @returns outcomes in the order of the requests
+ * @throws SchedulerError STORE_UNAVAILABLE when Postgres is away; nothing of the group has happened then, or (answer
+ *   lost after the commit) a repeat finds it settled
+ */
+export async function grantGroup(store: Store, group: readonly GatheredRequest[], policy: GrantPolicy): Promise<GroupOutcome[]> {
+  const once = [...new Map(group.map((gathered) => [gathered.request.requestId, gathered])).values()];
+  const outcomes = await store.transaction((tx) => decideAndWrite(tx, once, policy));
+  return group.map(({ request }) => outcomes.get(request.requestId) ?? { status: 'contended', requestId: request.requestId });
+}
+
+async function decideAndWrite(tx: Transaction, group: readonly GatheredRequest[], policy: GrantPolicy): Promise<Map<string, AllocateOutcome>> {
+  await lockUsers(tx, group);
+  const facts = await readGroupFacts(tx, group);
+  const plan = planGroup(group, facts, policy);
+  const taken: string[] = [];
+  while (plan.undecided() > 0) {
+    for (const wanted of plan.sort()) {
+      const devices = await pickDevices(tx, wanted, wanted.members.length, taken);
+      const { unmet, spare } = plan.place(wanted.members, devices);
+      taken.push(...devices.filter((device) => !spare.includes(device)).map((device) => device.id));
+      if (unmet.length === 0) continue;
+      const shortage = await readShortage(tx, wanted, taken);
+      for (const member of unmet) plan.settle(member, shortage);
+    }
+  }
+  const outcomes = await commitGrants(tx, group, plan.decisions(), policy.strategy, facts.now);
+  const settled = [...plan.decisions()].flatMap(([requestId, decision]) => (decision.kind === 'settled' ? [requestId] : []));
+  for (const outcome of await readOutcomes(tx, settled)) outcomes.set(outcome.requestId, outcome);
+  return outcomes;
+}

@@ -1,0 +1,93 @@
+import { Prisma } from '../../prisma/generated/client.ts';
+import type { LockedDevice, PlacementClass } from '../allocation/plan-group.ts';
+import type { Shortage } from '../allocation/decide-shortage.ts';
+import { preferenceSteps } from '../placement/preference-steps.ts';
+import type { Size } from '../quota/limits.ts';
+import { FREE, fulfils, meetsSpecs, unreserved, withinCaps } from './device-filters.ts';
+import type { Transaction } from './store.ts';
+
+interface DeviceRow {
+  id: string;
+  name: string;
+  status: string;
+  fence: bigint;
+  tenant_id: string | null;
+  type: 'phone' | 'tablet';
+  provider_type: string;
+  region: string | null;
+  android_version: string | null;
+  cpu_cores: number;
+  memory_mb: number;
+  storage_mb: number;
+  resource_score: number;
+}
+
+/**
+ * Locks the best free devices for a class, best first, in the order of `rankDevices`: wishes, free capacity, id.
+ * Devices another worker is deciding on are skipped, never waited for.
+ *
+ * @param count  most devices wanted
+ * @param taken  devices this transaction has given out already
+ * @returns up to `count` devices, locked until the transaction ends
+ */
+export async function pickDevices(tx: Transaction, wanted: PlacementClass, count: number, taken: readonly string[]): Promise<LockedDevice[]> {
+  const picked: LockedDevice[] = [];
+  for (const step of preferenceSteps(wanted.preference)) {
+    if (picked.length >= count) break;
+    const not = [...taken, ...picked.map((device) => device.id)];
+    const rows = await tx.$queryRaw<DeviceRow[]>`
+      SELECT d.id, d.name, d.status, d.fence, d.tenant_id, d.type, d.provider_type, d.region, d.android_version,
+             d.cpu_cores, d.memory_mb, d.storage_mb, d.resource_score
+      FROM devices d
+      WHERE ${FREE} AND ${meetsSpecs(wanted.requirement)} AND ${withinCaps(wanted.requirement)} AND ${unreserved(wanted.requirement)}
+        AND ${fulfils(step, wanted.preference)} AND ${notIn(not)}
+      ORDER BY d.resource_score DESC, d.id
+      LIMIT ${count - picked.length}
+      FOR UPDATE OF d SKIP LOCKED`;
+    picked.push(...rows.map(toDevice));
+  }
+  return picked;
+}
+
+/**
+ * Looks at the fleet for a class that found no device: is one free but locked elsewhere, does one exist at all, and
+ * which is the smallest? Three index probes.
+ *
+ * @param taken  devices this transaction has given out already
+ */
+export async function readShortage(tx: Transaction, { requirement }: PlacementClass, taken: readonly string[]): Promise<Shortage> {
+  const specs = meetsSpecs(requirement);
+  const caps = withinCaps(requirement);
+  const [row] = await tx.$queryRaw<{ free: boolean; exists: boolean; smallest: { cpu_cores: number; memory_mb: number; storage_mb: number } | null }[]>`
+    SELECT
+      EXISTS (SELECT FROM devices d WHERE ${FREE} AND ${specs} AND ${caps} AND ${unreserved(requirement)} AND ${notIn(taken)}) AS free,
+      EXISTS (SELECT FROM devices d WHERE d.status <> 'deleted' AND ${specs} AND ${caps}) AS exists,
+      (SELECT jsonb_build_object('cpu_cores', d.cpu_cores, 'memory_mb', d.memory_mb, 'storage_mb', d.storage_mb)
+       FROM devices d WHERE d.status <> 'deleted' AND ${specs} ORDER BY d.cpu_cores, d.memory_mb, d.storage_mb LIMIT 1) AS smallest`;
+  const smallest = row?.smallest ?? null;
+  return { freeWithinCaps: row?.free ?? false, existsWithinCaps: row?.exists ?? false, smallest: smallest === null ? null : toSize(smallest) };
+}
+
+function notIn(ids: readonly string[]): Prisma.Sql {
+  return ids.length === 0 ? Prisma.sql`TRUE` : Prisma.sql`d.id <> ALL(${ids}::uuid[])`;
+}
+
+function toSize(row: { cpu_cores: number; memory_mb: number; storage_mb: number }): Size {
+  return { cpuCores: row.cpu_cores, memoryMB: row.memory_mb, storageMB: row.storage_mb };
+}
+
+function toDevice(row: DeviceRow): LockedDevice {
+  return {
+    ...toSize(row),
+    id: row.id,
+    name: row.name,
+    status: row.status,
+    fence: Number(row.fence),
+    tenantId: row.tenant_id,
+    type: row.type,
+    providerType: row.provider_type,
+    region: row.region,
+    androidVersion: row.android_version,
+    resourceScore: row.resource_score,
+  };
+}

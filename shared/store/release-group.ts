@@ -1,0 +1,110 @@
+import { decideRelease, type ReleaseDecision, type ReleaseFacts, type ReleaseRequest } from '../allocation/decide-release.ts';
+import type { EndReason } from '../allocation/end-reason.ts';
+import { type EndedAllocation, type Ending, endAllocations } from './end-allocations.ts';
+import type { Store, Transaction } from './store.ts';
+
+/** One release: exactly one of `allocationId` and `deviceId` names what is released. */
+export interface NamedRelease extends ReleaseRequest {
+  readonly allocationId: string | undefined;
+  readonly deviceId: string | undefined;
+}
+
+export type ReleaseResult =
+  | { readonly status: 'released'; readonly allocationId: string; readonly deviceId: string; readonly durationSeconds: number; readonly endReason: EndReason; readonly endedHere: boolean }
+  | { readonly status: 'refused'; readonly code: 'ALLOCATION_NOT_FOUND' | 'STALE_FENCE'; readonly details?: Readonly<Record<string, unknown>> };
+
+interface FactsRow {
+  position: number;
+  id: string;
+  device_id: string;
+  user_id: string;
+  tenant_id: string | null;
+  current_fence: bigint;
+  duration_seconds: number | null;
+  end_reason: EndReason | null;
+}
+
+/**
+ * Releases a group in one transaction: read, decide, end.
+ *
+ * A device may be named instead of an allocation: then the newest allocation on it that the caller may see is meant.
+ *
+ * @returns results in the order of the releases
+ * @throws SchedulerError STORE_UNAVAILABLE
+ */
+export async function releaseGroup(store: Store, releases: readonly NamedRelease[], ending: Ending): Promise<ReleaseResult[]> {
+  return store.transaction(async (tx) => {
+    const facts = await readFacts(tx, releases);
+    const decisions = releases.map((release, position) => decideRelease(release, facts.get(position)));
+    const ended = await endAllocations(tx, endsOf(releases, decisions, facts), ending);
+    const byId = new Map(ended.map((row) => [row.allocationId, row]));
+    const lost = decisions.flatMap((decision, position) => {
+      const fact = facts.get(position);
+      return decision.kind === 'end' && fact !== undefined && !byId.has(fact.allocationId) ? [fact.allocationId] : [];
+    });
+    const elsewhere = await readLedger(tx, lost);
+    return decisions.map((decision, position) => toResult(decision, facts.get(position), byId, elsewhere));
+  });
+}
+
+function endsOf(releases: readonly NamedRelease[], decisions: readonly ReleaseDecision[], facts: ReadonlyMap<number, ReleaseFacts>) {
+  const ends = new Map<string, { allocationId: string; reason: EndReason }>();
+  decisions.forEach((decision, position) => {
+    const allocationId = facts.get(position)?.allocationId;
+    const reason = releases[position]?.endReason;
+    if (decision.kind === 'end' && allocationId !== undefined && reason !== undefined && !ends.has(allocationId)) ends.set(allocationId, { allocationId, reason });
+  });
+  return [...ends.values()];
+}
+
+async function readFacts(tx: Transaction, releases: readonly NamedRelease[]): Promise<Map<number, ReleaseFacts>> {
+  const asked = releases.map((release, position) => ({ position, allocation_id: release.allocationId, device_id: release.deviceId, user_id: release.userId }));
+  const rows = await tx.$queryRaw<FactsRow[]>`
+    SELECT x.position, a.id, a.device_id, a.user_id, a.tenant_id, l.duration_seconds, l.end_reason,
+           CASE WHEN x.device_id IS NULL THEN a.fence ELSE d.fence END AS current_fence
+    FROM jsonb_to_recordset(${JSON.stringify(asked)}::jsonb) AS x(position int, allocation_id uuid, device_id uuid, user_id text)
+    CROSS JOIN LATERAL (
+      (SELECT * FROM allocations WHERE x.allocation_id IS NOT NULL AND id = x.allocation_id)
+      UNION ALL
+      (SELECT * FROM allocations WHERE x.allocation_id IS NULL AND device_id = x.device_id AND (x.user_id IS NULL OR user_id = x.user_id) ORDER BY fence DESC LIMIT 1)
+    ) a
+    JOIN devices d ON d.id = a.device_id
+    LEFT JOIN ledger l ON l.allocation_id = a.id`;
+  return new Map(rows.map((row) => [row.position, toFacts(row)]));
+}
+
+function toFacts(row: FactsRow): ReleaseFacts {
+  const { duration_seconds: durationSeconds, end_reason: endReason } = row;
+  return {
+    allocationId: row.id,
+    deviceId: row.device_id,
+    userId: row.user_id,
+    tenantId: row.tenant_id,
+    currentFence: Number(row.current_fence),
+    ended: durationSeconds === null || endReason === null ? null : { durationSeconds, endReason },
+  };
+}
+
+/** How an allocation ended that was live when we read it but that somebody else ended first. */
+async function readLedger(tx: Transaction, allocationIds: readonly string[]) {
+  if (allocationIds.length === 0) return new Map<string, { durationSeconds: number; endReason: EndReason }>();
+  const rows = await tx.$queryRaw<{ allocation_id: string; duration_seconds: number; end_reason: EndReason }[]>`
+    SELECT allocation_id, duration_seconds, end_reason FROM ledger WHERE allocation_id = ANY(${allocationIds}::uuid[])`;
+  return new Map(rows.map((row) => [row.allocation_id, { durationSeconds: row.duration_seconds, endReason: row.end_reason }]));
+}
+
+function toResult(
+  decision: ReleaseDecision,
+  facts: ReleaseFacts | undefined,
+  ended: ReadonlyMap<string, EndedAllocation>,
+  elsewhere: ReadonlyMap<string, { durationSeconds: number; endReason: EndReason }>,
+): ReleaseResult {
+  if (decision.kind === 'refused') return { status: 'refused', code: decision.code, ...(decision.details === undefined ? {} : { details: decision.details }) };
+  if (facts === undefined) return { status: 'refused', code: 'ALLOCATION_NOT_FOUND' };
+  const { allocationId, deviceId } = facts;
+  const here = ended.get(allocationId);
+  const end = decision.kind === 'ended-before' ? decision : (here ?? elsewhere.get(allocationId));
+  if (end === undefined) throw new Error(`allocation ${allocationId} is neither live nor in the ledger`);
+  const { durationSeconds, endReason } = end;
+  return { status: 'released', allocationId, deviceId, durationSeconds, endReason, endedHere: here !== undefined && decision.kind === 'end' };
+}

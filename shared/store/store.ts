@@ -1,0 +1,68 @@
+import { PrismaPg } from '@prisma/adapter-pg';
+import { PrismaClient } from '../../prisma/generated/client.ts';
+import { translateStoreError } from './store-errors.ts';
+
+/** How to reach Postgres. Times in ms. */
+export interface StoreOptions {
+  readonly databaseUrl: string;
+  readonly poolSize: number;
+  readonly acquireTimeoutMs: number;
+  readonly statementTimeoutMs: number;
+  /** Shown in `pg_stat_activity`. */
+  readonly applicationName: string;
+}
+
+/** The transaction half of the Prisma client: what the verbs of this folder take. */
+export type Transaction = Parameters<Parameters<PrismaClient['$transaction']>[0]>[0];
+
+/** An open door to Postgres. The verbs are functions of this folder that take it first. */
+export interface Store {
+  readonly prisma: PrismaClient;
+  /** Runs one transaction, again when the database asks for it (deadlock, serialisation), at most three times. */
+  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+const TRIES = 3;
+
+/**
+ * Opens a pool. Nothing connects before the first statement.
+ *
+ * The statement, lock and idle limits on the pool are below Prisma's own transaction timeout: Postgres ends what hangs,
+ * so that a transaction Prisma gave up on can never commit half (prisma/orm#29762).
+ */
+export function createStore(options: StoreOptions): Store {
+  const { statementTimeoutMs } = options;
+  const adapter = new PrismaPg({
+    connectionString: options.databaseUrl,
+    max: options.poolSize,
+    connectionTimeoutMillis: options.acquireTimeoutMs,
+    idleTimeoutMillis: 30_000,
+    keepAlive: true,
+    application_name: options.applicationName,
+    statement_timeout: statementTimeoutMs,
+    lock_timeout: Math.ceil(statementTimeoutMs / 2),
+    idle_in_transaction_session_timeout: statementTimeoutMs,
+  });
+  const prisma = new PrismaClient({
+    adapter,
+    errorFormat: 'minimal',
+    transactionOptions: { maxWait: options.acquireTimeoutMs, timeout: 3 * statementTimeoutMs, isolationLevel: 'ReadCommitted' },
+  });
+  return {
+    prisma,
+    transaction: (work) => withRetry(() => prisma.$transaction(work)),
+    close: () => prisma.$disconnect(),
+  };
+}
+
+async function withRetry<T>(attempt: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const { retryable, translated } = translateStoreError(error);
+      if (!retryable || tries === TRIES) throw translated;
+    }
+  }
+}

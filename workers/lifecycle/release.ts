@@ -1,0 +1,25 @@
+import type { ReleaseOutcome, ReleasePayload } from '../../queues/jobs/release.ts';
+import type { Metrics } from '../../shared/metrics.ts';
+import type { Collector } from '../../shared/run/collector.ts';
+import type { NamedRelease, ReleaseResult } from '../../shared/store/release-group.ts';
+
+export interface ReleaseParts {
+  readonly collector: Collector<NamedRelease, ReleaseResult>;
+  readonly metrics: Metrics;
+}
+
+/**
+ * Ends one allocation together with whatever else is being released. Safe to run twice: the second run finds it ended
+ * and gives the same answer.
+ *
+ * @throws SchedulerError STORE_UNAVAILABLE; the queue tries again
+ */
+export async function release({ collector, metrics }: ReleaseParts, payload: ReleasePayload, signal: AbortSignal): Promise<ReleaseOutcome> {
+  signal.throwIfAborted();
+  const { userId, tenantId, fence, endReason, allocationId, deviceId } = payload;
+  const result = await collector.submit({ userId, tenantId, fence, endReason, allocationId, deviceId: allocationId === undefined ? deviceId : undefined });
+  if (result.status === 'refused') return result;
+  const { endedHere, ...outcome } = result;
+  if (endedHere) metrics.allocationsEnded.inc({ reason: outcome.endReason });
+  return outcome;
+}

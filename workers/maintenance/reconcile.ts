@@ -1,0 +1,46 @@
+import type { Producer } from '../../queues/producer.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { Metrics } from '../../shared/metrics.ts';
+import type { Store } from '../../shared/store/store.ts';
+import { claimUndecided, timeOutRequests, type UndecidedRequest } from '../../shared/store/undecided.ts';
+
+export interface ReconcileParts {
+  readonly store: Store;
+  readonly producer: Producer;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+}
+
+/** A request is looked after once its job had this long to run, s. */
+const GRACE_S = 10;
+/** Requests looked at in one round. */
+const BATCH = 1_000;
+
+/**
+ * Repairs what a lost Redis or a killed process left behind: pending requests without a job are handed out again, oldest
+ * first; requests past their deadline are ended. Running a request twice changes nothing, so a doubt is resolved by
+ * handing it out.
+ *
+ * @returns how many were handed out again and timed out
+ */
+export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Promise<{ handedOut: number; timedOut: number }> {
+  const timedOut = (await timeOutRequests(parts.store, BATCH)).length;
+  let handedOut = 0;
+  for (;;) {
+    signal.throwIfAborted();
+    const undecided = await claimUndecided(parts.store, GRACE_S, BATCH);
+    handedOut += await handOutLost(parts, undecided);
+    if (undecided.length < BATCH) break;
+  }
+  parts.metrics.reconciled.inc({ repair: 'request-handed-out' }, handedOut);
+  parts.metrics.reconciled.inc({ repair: 'request-timed-out' }, timedOut);
+  if (handedOut + timedOut > 0) parts.logger.warn({ handedOut, timedOut }, 'reconciled requests');
+  return { handedOut, timedOut };
+}
+
+async function handOutLost({ producer }: ReconcileParts, undecided: readonly UndecidedRequest[]): Promise<number> {
+  const onTheirWay = await producer.underWay(undecided.map(({ requestId }) => requestId));
+  const lost = undecided.filter(({ requestId }) => !onTheirWay.has(requestId));
+  await producer.allocateAgain(lost);
+  return lost.length;
+}
