@@ -65,11 +65,17 @@ const MAX_BODY_BYTES = 1024 * 1024;
 /** Routing keys nobody listens to are logged once each, as long as they are not made up per message. */
 const MAX_UNROUTED_KEYS = 100;
 
+const EVENTS_OFF: Publisher = {
+  publish: async (messages) => messages.map(() => unavailable('events are off')),
+  state: () => 'off',
+  close: () => Promise.resolve(),
+};
+
 /** Opens the publisher. Returns at once: RabbitMQ may come up later. Says so once when events are off. */
 export async function createPublisher(options: PublisherOptions): Promise<Publisher> {
   if (options.url === '') {
     options.logger.warn('events are off: RABBITMQ_URL is empty');
-    return { publish: async (messages) => messages.map(() => ({ kind: 'unavailable', reason: 'events are off' })), state: () => 'off', close: async () => {} };
+    return EVENTS_OFF;
   }
   return new ConfirmingPublisher(await openBrokerConnection(options), options);
 }

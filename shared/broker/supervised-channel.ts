@@ -93,7 +93,10 @@ export class SupervisedChannel<C extends Channel> {
   }
 
   #adopt(channel: C): void {
-    if (this.#closed) return this.#end(channel);
+    if (this.#closed) {
+      this.#end(channel);
+      return;
+    }
     this.#current = channel;
     this.#options.onReady?.(channel);
   }
@@ -106,9 +109,12 @@ export class SupervisedChannel<C extends Channel> {
     const { connection, backoff = RECONNECT_BACKOFF } = this.#options;
     if (this.#closed || connection.model !== model || this.#timer !== undefined) return;
     this.#failures += 1;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      if (connection.model === model) void this.#build(model);
-    }, backoffDelay(this.#failures, backoff));
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = undefined;
+        if (connection.model === model) void this.#build(model);
+      },
+      backoffDelay(this.#failures, backoff),
+    );
   }
 }

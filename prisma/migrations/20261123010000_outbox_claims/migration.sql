@@ -14,3 +14,7 @@ ALTER TABLE ledger ADD COLUMN handed_out_at timestamptz(3);
 -- A row that was given up keeps the later ones of its key waiting, so the head of a key is its lowest id not delivered.
 DROP INDEX outbox_head_of_key;
 CREATE INDEX outbox_head_of_key ON outbox (channel, key, id) WHERE status <> 'delivered';
+
+-- Due rows first: those put off by a failure do not stand in the way of the search.
+DROP INDEX outbox_pending;
+CREATE INDEX outbox_due ON outbox (channel, next_attempt_at, id) WHERE status = 'pending';

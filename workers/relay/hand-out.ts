@@ -1,0 +1,46 @@
+import { type DeliverPayload, MAX_DELIVERY_ROWS } from '../../queues/jobs/deliver.ts';
+import { handOutBilling, handOutUsage } from '../../shared/store/hand-out.ts';
+import type { Store } from '../../shared/store/store.ts';
+
+/** Where delivery jobs go. */
+export interface DeliveryQueue {
+  /** Adds wake-ups; one whose id is there already changes nothing. @throws QUEUE_UNAVAILABLE */
+  deliver(payloads: readonly DeliverPayload[]): Promise<void>;
+  /** Jobs waiting. @throws QUEUE_UNAVAILABLE */
+  waiting(): Promise<number>;
+}
+
+/** Rows of each kind handed out in one round. */
+const BATCH = 2_000;
+
+/** Jobs waiting above which nothing more is handed out: rows wait better in Postgres, and no wake-up is sent twice. */
+const MAX_WAITING_JOBS = 200;
+
+/** After this long without an attempt the job of a row is taken for lost, ms. */
+export const LOST_AFTER_MS = 30_000;
+
+/**
+ * One round: hands the due reports of use and the due bills to the delivery jobs.
+ *
+ * The rows are noted as handed out first. Should the process die, or Redis refuse, before the jobs exist, they are
+ * handed out again after `lostAfterMs`.
+ *
+ * @returns whether there may be more to do at once
+ * @throws STORE_UNAVAILABLE, QUEUE_UNAVAILABLE
+ */
+export async function handOut(store: Store, queue: DeliveryQueue, lostAfterMs: number): Promise<boolean> {
+  if ((await queue.waiting()) >= MAX_WAITING_JOBS) return false;
+  const usage = await handOutUsage(store, BATCH, lostAfterMs);
+  const billing = await handOutBilling(store, BATCH, lostAfterMs);
+  const payloads = [
+    ...inChunks(usage).map((ids): DeliverPayload => ({ kind: 'usage', ids })),
+    ...inChunks(billing).map((ids): DeliverPayload => ({ kind: 'billing', ids })),
+  ];
+  if (payloads.length > 0) await queue.deliver(payloads);
+  return usage.length === BATCH || billing.length === BATCH;
+}
+
+function inChunks(ids: readonly string[]): string[][] {
+  const count = Math.ceil(ids.length / MAX_DELIVERY_ROWS);
+  return Array.from({ length: count }, (_, index) => ids.slice(index * MAX_DELIVERY_ROWS, (index + 1) * MAX_DELIVERY_ROWS));
+}

@@ -1,0 +1,56 @@
+import type { OutgoingMessage, Publisher, PublishOutcome } from '../../shared/broker/publisher.ts';
+import { traceparentOf } from '../../shared/broker/traceparent.ts';
+import { exchangeOf, publishedBody } from '../../shared/events.ts';
+import { markDelivered, type PendingEvent, readDueEvents, recordFailures, setAsideEvents } from '../../shared/store/outbox.ts';
+import type { Store } from '../../shared/store/store.ts';
+
+/** Events published in one round; one a key, and one round of confirms. */
+const BATCH = 1_000;
+
+/** Pause of an event RabbitMQ refused, ms. */
+const REFUSED_PAUSE = { baseMs: 1_000, maxMs: 60_000 };
+
+/**
+ * One round: reads the events that are due, publishes them, notes which have left.
+ *
+ * Between publishing and noting, the process may die: the events are then published again with the same ids and bodies.
+ * When RabbitMQ is away nothing is noted against the rows; they wait.
+ *
+ * @returns whether there may be more to do at once
+ * @throws STORE_UNAVAILABLE
+ */
+export async function publishEvents(store: Store, publisher: Publisher): Promise<boolean> {
+  const state = publisher.state();
+  if (state === 'off') return (await setAsideEvents(store, BATCH)) === BATCH;
+  if (state !== 'ready') return false;
+  const events = await readDueEvents(store, BATCH);
+  if (events.length === 0) return false;
+  const outcomes = await publisher.publish(events.map(toMessage));
+  await noteOutcomes(store, events, outcomes);
+  return outcomes.every(({ kind }) => kind !== 'unavailable');
+}
+
+async function noteOutcomes(store: Store, events: readonly PendingEvent[], outcomes: readonly PublishOutcome[]): Promise<void> {
+  const confirmed = events.filter((_, index) => outcomes[index]?.kind === 'confirmed');
+  const refused = events.flatMap(({ id }, index) => {
+    const outcome = outcomes[index];
+    return outcome?.kind === 'rejected' ? [{ id, reason: outcome.reason }] : [];
+  });
+  if (confirmed.length > 0)
+    await markDelivered(
+      store,
+      confirmed.map(({ id }) => id),
+    );
+  if (refused.length > 0) await recordFailures(store, refused, REFUSED_PAUSE);
+}
+
+function toMessage(event: PendingEvent): OutgoingMessage {
+  return {
+    messageId: event.eventId,
+    exchange: exchangeOf(event.topic),
+    routingKey: event.topic,
+    body: publishedBody(event),
+    createdAt: event.createdAt,
+    traceparent: traceparentOf(event.traceId ?? undefined, event.eventId),
+  };
+}

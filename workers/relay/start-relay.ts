@@ -1,0 +1,108 @@
+import { randomUUID } from 'node:crypto';
+import { type BrokerState, createPublisher, type PublisherOptions } from '../../shared/broker/publisher.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { Metrics } from '../../shared/metrics.ts';
+import type { RedisClient } from '../../shared/run/redis.ts';
+import { countPending } from '../../shared/store/outbox.ts';
+import type { Store } from '../../shared/store/store.ts';
+import { type DeliveryQueue, handOut, LOST_AFTER_MS } from './hand-out.ts';
+import { standForLeadership } from './leadership.ts';
+import { onOutboxSignal } from './outbox-signal.ts';
+import { publishEvents } from './publish-events.ts';
+import { startRoundLoop } from './round-loop.ts';
+import { createWake } from './wake.ts';
+
+/** What the relay works with. Times in ms. */
+export interface RelayDependencies {
+  readonly store: Store;
+  readonly deliveries: DeliveryQueue;
+  /** A connection of its own, for the signals of commits; the caller closes it. */
+  readonly subscriber: RedisClient;
+  /** Prefix of the channel. */
+  readonly prefix: string;
+  readonly logger: Logger;
+  readonly metrics: Pick<Metrics, 'outboxPending' | 'outboxPublished'>;
+  readonly broker: Pick<PublisherOptions, 'url' | 'confirmTimeoutMs' | 'heartbeatSeconds' | 'connectTimeoutMs' | 'backoff'>;
+  /** Longest time without a look at the outbox. */
+  readonly netMs?: number;
+  /** How long a relay that died is waited for. */
+  readonly leaseTermMs?: number;
+  readonly lostAfterMs?: number;
+}
+
+/** A running relay. */
+export interface Relay {
+  readonly id: string;
+  leads(): boolean;
+  brokerState(): BrokerState;
+  /** Finishes the round in hand, gives the lead to another relay, then closes the broker. */
+  close(): Promise<void>;
+}
+
+const SECOND = 1_000;
+const COUNT_EVERY_MS = 15 * SECOND;
+
+/** Commits of this long share a round: nobody waits for an event or a bill, but the database has grants to make. */
+const GATHER_MS = 50;
+
+const CHANNELS = ['event', 'usage', 'notification'];
+
+/**
+ * Starts the relay: outbox to RabbitMQ and to the delivery jobs. Any number may run; one leads, the others wait.
+ * Events and deliveries go in loops of their own, so that a broker that hangs never holds up a bill.
+ */
+export async function startRelay(dependencies: RelayDependencies): Promise<Relay> {
+  const { store, logger, metrics, netMs = SECOND, lostAfterMs = LOST_AFTER_MS } = dependencies;
+  const id = randomUUID();
+  const wakes = { events: createWake(), deliveries: createWake(), count: createWake() };
+  const wakeAll = () => {
+    wakes.events.ring();
+    wakes.deliveries.ring();
+  };
+  const publisher = await createPublisher({ ...dependencies.broker, name: `relay ${id}`, logger, metrics, onReady: wakes.events.ring });
+  const stopListening = onOutboxSignal(dependencies.subscriber, dependencies.prefix, logger, wakeAll);
+  const leadership = standForLeadership({
+    store,
+    logger,
+    lease: 'relay',
+    holder: id,
+    termMs: dependencies.leaseTermMs ?? 6 * SECOND,
+    onElected: wakeAll,
+  });
+  const common = { logger, netMs, gatherMs: GATHER_MS, mayRun: leadership.leads };
+  const loops = [
+    startRoundLoop({ ...common, name: 'events', wake: wakes.events, round: () => publishEvents(store, publisher) }),
+    startRoundLoop({
+      ...common,
+      name: 'deliveries',
+      wake: wakes.deliveries,
+      round: () => handOut(store, dependencies.deliveries, lostAfterMs),
+    }),
+    startRoundLoop({
+      ...common,
+      name: 'count',
+      wake: wakes.count,
+      netMs: COUNT_EVERY_MS,
+      mayRun: () => true,
+      round: () => gauge(store, metrics, leadership.leads()),
+    }),
+  ];
+  return {
+    id,
+    leads: leadership.leads,
+    brokerState: publisher.state,
+    close: async () => {
+      stopListening();
+      await Promise.all(loops.map((loop) => loop.close()));
+      await leadership.close();
+      await publisher.close();
+    },
+  };
+}
+
+/** The leader counts for all, so that a sum over processes is right. */
+async function gauge(store: Store, metrics: RelayDependencies['metrics'], leads: boolean): Promise<boolean> {
+  const pending = leads ? await countPending(store) : new Map<string, number>();
+  for (const channel of CHANNELS) metrics.outboxPending.set({ channel }, pending.get(channel) ?? 0);
+  return false;
+}
