@@ -1,0 +1,185 @@
+import { type Job, UnrecoverableError, Worker } from 'bullmq';
+import { messageOf } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+import type { Metrics } from '../metrics.ts';
+import { closeRedis, createRedis, type RedisAddress } from './redis.ts';
+import { createRunningJobs, type RunningJob } from './running-jobs.ts';
+import { startWatchdog } from './watchdog.ts';
+
+/**
+ * A BullMQ worker that survives what is known to go wrong with one (each line is a measured failure):
+ *
+ * - a worker that dies is noticed after 5–20 s, not 60 (lockDuration 15 s, stalledInterval 5 s), and a job outlives
+ *   three such deaths (maxStalledCount) but not endless ones (maxStartedAttempts);
+ * - a job whose lock could not be renewed may run elsewhere by now: its signal is aborted;
+ * - a job has a deadline: its signal is aborted and the job fails, whether or not the handler listens;
+ * - a worker whose connection is stuck while jobs wait is replaced (watchdog);
+ * - closing never hangs on a Redis that is away.
+ *
+ * No Redis command is made here per job besides BullMQ's own.
+ */
+export interface QueueWorkerOptions {
+  readonly queue: string;
+  /** Prefix of the keys in Redis, with a hash tag. */
+  readonly prefix: string;
+  readonly redis: RedisAddress;
+  /** Jobs worked on at once. */
+  readonly concurrency: number;
+  /** By job name; a job of another name is poison and fails for good. */
+  readonly handlers: Readonly<Record<string, JobHandler>>;
+  /** Longest run of one job, ms. */
+  readonly deadlineMs: number;
+  readonly metrics: Pick<Metrics, 'jobDuration' | 'jobsStalled' | 'workerRestarts'>;
+  readonly logger: Logger;
+  /** Longest wait for running jobs on close, ms. */
+  readonly closeTimeoutMs?: number;
+  readonly timing?: Partial<WorkerTiming>;
+}
+
+/** Times of one worker, ms; the defaults are the measured good ones. */
+export interface WorkerTiming {
+  readonly lockDuration: number;
+  readonly stalledInterval: number;
+  /** How long jobs may wait while this worker takes none, before it is replaced. */
+  readonly watchdogMs: number;
+}
+
+/** A job as its handler sees it. `signal` is aborted at the deadline, when the lock is lost and on a forced close. */
+export interface JobContext {
+  readonly id: string;
+  readonly name: string;
+  /** 1 for the first attempt. */
+  readonly attempt: number;
+  readonly signal: AbortSignal;
+}
+
+/** Answers a job. A refusal is a return value; throw only for faults, `UnrecoverableError` for what no retry can heal. */
+export type JobHandler = (data: unknown, context: JobContext) => Promise<unknown>;
+
+export interface QueueWorker {
+  /** Whether the worker is connected and taking jobs. */
+  healthy(): boolean;
+  /** Jobs being worked on. */
+  running(): number;
+  /** Takes no more jobs, waits for the running ones up to `closeTimeoutMs`, then lets go. Never hangs. */
+  close(): Promise<void>;
+}
+
+/** A schema of zod, or anything that checks like one. */
+export interface PayloadSchema<T> {
+  safeParse(data: unknown): { readonly success: true; readonly data: T } | { readonly success: false; readonly error: Error };
+}
+
+const DEFAULT_TIMING: WorkerTiming = { lockDuration: 15_000, stalledInterval: 5_000, watchdogMs: 20_000 };
+const MAX_STALLED_COUNT = 3;
+const MAX_STARTED_ATTEMPTS = 25;
+const CLOSE_TIMEOUT_MS = 20_000;
+
+/**
+ * Puts the check of its payload in front of a handler: Redis may hold anything, also what an older version wrote.
+ * A payload that does not fit is poison: no retry can heal it.
+ */
+export function checked<T>(schema: PayloadSchema<T>, handle: (payload: T, context: JobContext) => Promise<unknown>): JobHandler {
+  return (data, context) => {
+    const parsed = schema.safeParse(data);
+    if (!parsed.success) return Promise.reject(new UnrecoverableError(`payload is not valid: ${messageOf(parsed.error)}`));
+    return handle(parsed.data, context);
+  };
+}
+
+/** Starts working on a queue; connects in the background and for as long as it takes. */
+export function startQueueWorker(options: QueueWorkerOptions): QueueWorker {
+  const { queue, prefix, metrics, closeTimeoutMs = CLOSE_TIMEOUT_MS } = options;
+  const timing = { ...DEFAULT_TIMING, ...options.timing };
+  const logger = options.logger.child({ queue });
+  const jobs = createRunningJobs({ queue, deadlineMs: options.deadlineMs, duration: metrics.jobDuration, logger });
+  let current = open();
+
+  function open() {
+    const connection = createRedis('worker', options.redis, logger);
+    const worker = new Worker(queue, work, {
+      connection,
+      prefix,
+      concurrency: options.concurrency,
+      lockDuration: timing.lockDuration,
+      stalledInterval: timing.stalledInterval,
+      maxStalledCount: MAX_STALLED_COUNT,
+      maxStartedAttempts: MAX_STARTED_ATTEMPTS,
+      // After a lost connection BullMQ pauses this long before it asks again; its own 15 s is an outage of its own.
+      runRetryDelay: 1_000,
+    });
+    worker.on('error', (error) => logger.warn({ err: error }, 'queue worker error'));
+    worker.on('failed', (job, error) =>
+      logger.warn({ jobId: job?.id, job: job?.name, attempt: job?.attemptsMade, err: error }, 'job failed'),
+    );
+    worker.on('stalled', (jobId) => {
+      metrics.jobsStalled.inc({ queue });
+      logger.warn({ jobId }, 'job taken back from a worker that fell silent');
+    });
+    worker.on('lockRenewalFailed', (jobIds) => {
+      for (const jobId of jobIds) jobs.abort(jobId, 'the lock of the job is lost');
+    });
+    return { worker, connection };
+  }
+
+  function work(job: Job<unknown>): Promise<unknown> {
+    const handler = Object.hasOwn(options.handlers, job.name) ? options.handlers[job.name] : undefined;
+    if (handler === undefined) return Promise.reject(new UnrecoverableError(`no handler for a job named ${JSON.stringify(job.name)}`));
+    return jobs.run(job, (running: RunningJob) => handler(job.data, running));
+  }
+
+  async function restart(): Promise<void> {
+    metrics.workerRestarts.inc({ queue });
+    const stuck = current;
+    current = open();
+    await letGo(stuck, 1_000);
+  }
+
+  async function letGo({ worker, connection }: ReturnType<typeof open>, timeoutMs: number): Promise<void> {
+    // close() hangs for ever while Redis is away, and a second, forced one returns the same promise: race it.
+    const finished = worker.close().then(() => 'closed' as const);
+    const outcome = await within(finished, timeoutMs);
+    if (outcome === undefined) {
+      logger.warn({ running: jobs.size() }, 'queue worker did not close in time; letting go');
+      void finished.catch((error: unknown) => logger.debug({ err: error }, 'late close'));
+    }
+    const blocking = await within(Promise.resolve(worker.getBackend().blockingClient), 100);
+    blocking?.disconnect();
+    closeRedis(connection);
+  }
+
+  const watchdog = startWatchdog({
+    queue,
+    prefix,
+    redis: options.redis,
+    quietMs: timing.watchdogMs,
+    lastTaken: jobs.lastTaken,
+    busy: () => jobs.size() > 0,
+    restart,
+    logger,
+  });
+
+  return {
+    healthy: () => current.connection.status === 'ready' && current.worker.isRunning(),
+    running: jobs.size,
+    close: async () => {
+      await watchdog.close();
+      await letGo(current, closeTimeoutMs);
+      jobs.abortAll('the worker is closing');
+      jobs.close();
+    },
+  };
+}
+
+/** The value of `promise`, or undefined after `ms`. */
+async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,159 @@
+import { Cluster, Redis } from 'ioredis';
+import { messageOf, SchedulerError } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+
+/** A connection to Redis or Valkey, standalone or cluster. */
+export type RedisClient = Redis | Cluster;
+
+/** Where Redis is. With `clusterNodes` ("host:port") the URL gives only credentials and TLS. */
+export interface RedisAddress {
+  readonly url: string;
+  readonly clusterNodes: readonly string[];
+}
+
+/**
+ * What a connection is for decides how it behaves while Redis is away:
+ * `producer` and `cache` fail within 2 s so that a caller gets an answer; `worker` and `subscriber` wait for as long as it
+ * takes. A `commandTimeout` on a worker's connection would end its consumption, so it has none.
+ */
+export type RedisKind = 'producer' | 'worker' | 'subscriber' | 'cache';
+
+const COMMAND_TIMEOUT_MS = 2_000;
+const RETRY_MAX_MS = 2_000;
+
+interface Behaviour {
+  readonly maxRetriesPerRequest: number | null;
+  readonly enableOfflineQueue?: boolean;
+  readonly commandTimeout?: number;
+  readonly enableAutoPipelining?: boolean;
+}
+
+const FAIL_FAST: Behaviour = { enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: COMMAND_TIMEOUT_MS };
+const PATIENT: Behaviour = { maxRetriesPerRequest: null };
+
+const BEHAVIOUR: Readonly<Record<RedisKind, Behaviour>> = {
+  producer: FAIL_FAST,
+  cache: { ...FAIL_FAST, enableAutoPipelining: true },
+  worker: PATIENT,
+  subscriber: PATIENT,
+};
+
+/**
+ * Opens a connection; it is usable once ready (`whenReady`). No `keyPrefix`: BullMQ refuses it, and keys carry a hash tag instead.
+ *
+ * @returns at once; connection problems are logged when they begin and when they end, and commands report them
+ */
+export function createRedis(kind: RedisKind, address: RedisAddress, logger: Logger): RedisClient {
+  const options = {
+    ...BEHAVIOUR[kind],
+    connectionName: `scheduler-${kind}`,
+    reconnectOnError: (error: Error) => reconnectAdvice(kind, error),
+  };
+  const redis = address.clusterNodes.length === 0 ? new Redis(address.url, { ...options, retryStrategy }) : createCluster(address, options);
+  logStateChanges(redis, logger.child({ redis: kind }));
+  return redis;
+}
+
+function createCluster(
+  address: RedisAddress,
+  { enableOfflineQueue = true, enableAutoPipelining = false, ...ofNodes }: Behaviour & { connectionName: string },
+): Cluster {
+  const { username, password, protocol } = new URL(address.url);
+  const nodes = address.clusterNodes.map((node) => {
+    const separator = node.lastIndexOf(':');
+    return { host: node.slice(0, separator), port: Number(node.slice(separator + 1)) };
+  });
+  return new Cluster(nodes, {
+    clusterRetryStrategy: retryStrategy,
+    enableOfflineQueue,
+    enableAutoPipelining,
+    redisOptions: {
+      ...ofNodes,
+      ...(username === '' ? {} : { username: decodeURIComponent(username) }),
+      ...(password === '' ? {} : { password: decodeURIComponent(password) }),
+      ...(protocol === 'rediss:' ? { tls: {} } : {}),
+    },
+  });
+}
+
+/** 50 ms, doubling to 2 s, with jitter so that a restarted Redis is not met by everybody at once. */
+function retryStrategy(times: number): number {
+  return Math.min(50 * 2 ** Math.min(times - 1, 10), RETRY_MAX_MS) * (0.75 + Math.random() / 2);
+}
+
+/** After a fail-over the old primary answers READONLY: reconnect, and let a worker's command be sent again (2). */
+function reconnectAdvice(kind: RedisKind, error: Error): false | 1 | 2 {
+  if (!/READONLY|LOADING/.test(error.message)) return false;
+  return kind === 'worker' ? 2 : 1;
+}
+
+function logStateChanges(redis: RedisClient, logger: Logger): void {
+  let failing = false;
+  redis.on('error', (error: unknown) => {
+    if (!failing) logger.warn({ err: error }, 'redis connection failed');
+    failing = true;
+  });
+  redis.on('ready', () => {
+    if (failing) logger.info('redis connection is back');
+    failing = false;
+  });
+}
+
+/** Resolves when the connection can be used. Throws QUEUE_UNAVAILABLE after `timeoutMs`. */
+export function whenReady(redis: RedisClient, timeoutMs: number): Promise<void> {
+  if (redis.status === 'ready') return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const finish = (settle: () => void) => () => {
+      clearTimeout(timer);
+      redis.off('ready', ready);
+      settle();
+    };
+    const ready = finish(resolve);
+    const timer = setTimeout(
+      finish(() => reject(new SchedulerError('QUEUE_UNAVAILABLE', { messages: [`Redis was not ready within ${timeoutMs} ms.`] }))),
+      timeoutMs,
+    );
+    redis.on('ready', ready);
+  });
+}
+
+/**
+ * Refuses a Redis that may evict: under any other policy than `noeviction` jobs lose their data and count as completed.
+ *
+ * @throws SchedulerError QUEUE_UNAVAILABLE when the policy is another one or cannot be read
+ */
+export async function assertNoEviction(redis: RedisClient): Promise<void> {
+  const nodes = redis instanceof Cluster ? redis.nodes('master') : [redis];
+  for (const policy of await Promise.all(nodes.map(evictionPolicy))) {
+    if (policy === 'noeviction') continue;
+    throw new SchedulerError('QUEUE_UNAVAILABLE', {
+      messages: [`Redis has maxmemory-policy ${policy}; jobs could lose their data. Set it to noeviction.`],
+    });
+  }
+}
+
+async function evictionPolicy(redis: Redis): Promise<string> {
+  try {
+    return /maxmemory_policy:(\S+)/.exec(await redis.info('memory'))?.[1] ?? 'unknown';
+  } catch (error) {
+    throw new SchedulerError('QUEUE_UNAVAILABLE', { messages: [`Redis cannot be asked: ${messageOf(error)}`], cause: error });
+  }
+}
+
+/** Share of `maxmemory` in use, 0..1; 0 without a limit. In a cluster the fullest primary counts. */
+export async function memoryUse(redis: RedisClient): Promise<number> {
+  const nodes = redis instanceof Cluster ? redis.nodes('master') : [redis];
+  return Math.max(0, ...(await Promise.all(nodes.map(memoryUseOf))));
+}
+
+async function memoryUseOf(redis: Redis): Promise<number> {
+  const info = await redis.info('memory');
+  const used = Number(/used_memory:(\d+)/.exec(info)?.[1] ?? 0);
+  const limit = Number(/maxmemory:(\d+)/.exec(info)?.[1] ?? 0);
+  return limit === 0 ? 0 : used / limit;
+}
+
+/** Closes without waiting for a Redis that does not answer. */
+export function closeRedis(redis: RedisClient): void {
+  redis.disconnect();
+}
