@@ -15,6 +15,7 @@ export interface Schedule {
 export const SCHEDULES = [
 	{ name: "expire", recurrence: { everyMs: SECOND } },
 	{ name: "reconcile", recurrence: { everyMs: MINUTE } },
+	{ name: "waitlist", recurrence: { everyMs: 5 * SECOND } },
 	{ name: "billing-retry", recurrence: { everyMs: 15 * MINUTE } },
 	{ name: "cleanup", recurrence: { cron: "0 2 * * *", tz: "UTC" } },
 ] as const satisfies readonly Schedule[];

@@ -1,6 +1,6 @@
 import type { ErrorCode, ErrorDetails } from '../errors.ts';
 import { decideLimits } from '../quota/decide-limits.ts';
-import { limitHit, type Limits, type Use } from '../quota/limits.ts';
+import { type Limits, limitHit, type Use } from '../quota/limits.ts';
 import type { AllocationRequest, BalanceFact, ExistingRequest, GatheredRequest, OutagePolicy, UserFacts } from './facts.ts';
 
 /** Why a request gets no device: a code of the catalogue, a sentence, data to act on. */
@@ -41,7 +41,11 @@ export function decideEligibility(
   const unpaid = balanceRefusal(balance, policy);
   if (unpaid !== undefined) return { kind: 'refused', refusal: unpaid };
   const hit = limitHit(limits.limits, use, leastSize(request));
-  if (hit !== undefined) return { kind: 'refused', refusal: { code: 'QUOTA_EXCEEDED', reason: `${hit.limit} is ${hit.max}, in use ${hit.current}`, details: { ...hit } } };
+  if (hit !== undefined)
+    return {
+      kind: 'refused',
+      refusal: { code: 'QUOTA_EXCEEDED', reason: `${hit.limit} is ${hit.max}, in use ${hit.current}`, details: { ...hit } },
+    };
   return { kind: 'eligible', limits: limits.limits, quotaUnchecked: limits.unchecked, balanceUnchecked: balance.kind === 'unavailable' };
 }
 

@@ -23,7 +23,11 @@ export type ReleaseDecision =
   | { readonly kind: 'end' }
   /** The same holder asks again: the same answer. */
   | { readonly kind: 'ended-before'; readonly durationSeconds: number; readonly endReason: EndReason }
-  | { readonly kind: 'refused'; readonly code: 'ALLOCATION_NOT_FOUND' | 'STALE_FENCE'; readonly details?: { readonly fence: number; readonly current: number } };
+  | {
+      readonly kind: 'refused';
+      readonly code: 'ALLOCATION_NOT_FOUND' | 'STALE_FENCE';
+      readonly details?: { readonly fence: number; readonly current: number };
+    };
 
 /**
  * May this release end this allocation? What belongs to somebody else does not exist for the caller; a fence older than

@@ -1,4 +1,4 @@
-import { limitHit, type Limits, type Size, type Use } from '../quota/limits.ts';
+import { type Limits, limitHit, type Size, type Use } from '../quota/limits.ts';
 import type { Refusal } from './decide-eligibility.ts';
 
 /** What the fleet looks like to a request that found no candidate. `smallest`: the smallest device that passes the hard filters. */
@@ -28,11 +28,17 @@ export function decideShortage(shortage: Shortage, limits: Limits, use: Use, que
   }
   if (!shortage.existsWithinCaps) return quotaRefusal(shortage.smallest, limits, use);
   if (queueIfBusy) return { kind: 'waiting', reason: 'POOL_BUSY' };
-  return { kind: 'refused', refusal: { code: 'NO_DEVICE_AVAILABLE', reason: 'every matching device is busy', details: { reason: 'POOL_BUSY' } } };
+  return {
+    kind: 'refused',
+    refusal: { code: 'NO_DEVICE_AVAILABLE', reason: 'every matching device is busy', details: { reason: 'POOL_BUSY' } },
+  };
 }
 
 function quotaRefusal(smallest: Size, limits: Limits, use: Use): ShortageDecision {
   const hit = limitHit(limits, use, smallest);
-  const reason = hit === undefined ? 'every matching device is larger than the quota allows' : `${hit.limit} is ${hit.max}, the smallest matching device needs more`;
+  const reason =
+    hit === undefined
+      ? 'every matching device is larger than the quota allows'
+      : `${hit.limit} is ${hit.max}, the smallest matching device needs more`;
   return { kind: 'refused', refusal: { code: 'QUOTA_EXCEEDED', reason, ...(hit === undefined ? {} : { details: { ...hit } }) } };
 }

@@ -18,6 +18,12 @@ export interface GrantedAllocation {
 /** The closed set of answers to an allocation request. */
 export type AllocateOutcome =
   | { readonly status: 'granted'; readonly requestId: string; readonly allocation: GrantedAllocation }
-  | { readonly status: 'refused'; readonly requestId: string; readonly code: ErrorCode; readonly reason: string; readonly details?: ErrorDetails }
+  | {
+      readonly status: 'refused';
+      readonly requestId: string;
+      readonly code: ErrorCode;
+      readonly reason: string;
+      readonly details?: ErrorDetails;
+    }
   | { readonly status: 'waiting'; readonly requestId: string; readonly reason: string }
   | { readonly status: 'cancelled' | 'timed_out'; readonly requestId: string; readonly code: 'REQUEST_CANCELLED' | 'REQUEST_TIMED_OUT' };

@@ -1,6 +1,6 @@
-import { largestFitting, limitHit, type Limits, NO_USE, type Use, useWith } from '../quota/limits.ts';
 import type { Candidate } from '../placement/rank-devices.ts';
-import { preferenceOf, type Preference, type Requirement, requirementOf } from '../placement/requirement.ts';
+import { type Preference, preferenceOf, type Requirement, requirementOf } from '../placement/requirement.ts';
+import { type Limits, largestFitting, limitHit, NO_USE, type Use, useWith } from '../quota/limits.ts';
 import { decideEligibility, leastSize, type Refusal } from './decide-eligibility.ts';
 import { decideShortage, type Shortage } from './decide-shortage.ts';
 import type { ExistingRequest, GatheredRequest, OutagePolicy, UserFacts } from './facts.ts';
@@ -133,7 +133,12 @@ export function planGroup(group: readonly GatheredRequest[], facts: GroupFacts, 
       if (limitHit(member.limits, useOf(member.gathered), device) !== undefined) continue;
       spare.shift();
       granted.set(member.gathered.request.userId, useWith(useOf(member.gathered), device));
-      decide(member.gathered, { kind: 'granted', device, quotaUnchecked: member.quotaUnchecked, balanceUnchecked: member.balanceUnchecked });
+      decide(member.gathered, {
+        kind: 'granted',
+        device,
+        quotaUnchecked: member.quotaUnchecked,
+        balanceUnchecked: member.balanceUnchecked,
+      });
     }
     return { unmet, spare };
   }
@@ -142,8 +147,8 @@ export function planGroup(group: readonly GatheredRequest[], facts: GroupFacts, 
     undecided: () => group.length - decisions.size,
     sort,
     place,
-    settle: (member, shortage) => decide(member.gathered, decideShortage(shortage, member.limits, useOf(member.gathered), member.gathered.request.asked.queueIfBusy)),
+    settle: (member, shortage) =>
+      decide(member.gathered, decideShortage(shortage, member.limits, useOf(member.gathered), member.gathered.request.asked.queueIfBusy)),
     decisions: () => decisions,
   };
 }
-

@@ -1,5 +1,5 @@
-import type { OutagePolicy, QuotaFact } from '../allocation/facts.ts';
 import type { Refusal } from '../allocation/decide-eligibility.ts';
+import type { OutagePolicy, QuotaFact } from '../allocation/facts.ts';
 import type { Limits } from './limits.ts';
 import type { Quota } from './quota.ts';
 
@@ -45,7 +45,15 @@ function onOutage(reason: string, lastKnown: Limits | null, policy: OutagePolicy
 }
 
 function fallbackLimits(maxDevices: number): Limits {
-  return { maxDevices, maxCpuPerDevice: null, maxMemoryMBPerDevice: null, maxStorageMBPerDevice: null, totalCpu: null, totalMemoryMB: null, totalStorageMB: null };
+  return {
+    maxDevices,
+    maxCpuPerDevice: null,
+    maxMemoryMBPerDevice: null,
+    maxStorageMBPerDevice: null,
+    totalCpu: null,
+    totalMemoryMB: null,
+    totalStorageMB: null,
+  };
 }
 
 function refused(code: Refusal['code'], reason: string, details?: Refusal['details']): LimitsDecision {

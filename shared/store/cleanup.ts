@@ -14,15 +14,24 @@ const BATCH = 1_000;
 export async function cleanUp(store: Store, retention: Retention, signal: AbortSignal): Promise<Record<string, number>> {
   const { prisma } = store;
   return {
-    idempotency_keys: await inBatches(signal, () => prisma.$executeRaw`
+    idempotency_keys: await inBatches(
+      signal,
+      () => prisma.$executeRaw`
       DELETE FROM idempotency_keys WHERE (caller, key) IN (
-        SELECT caller, key FROM idempotency_keys WHERE created_at < now() - make_interval(hours => ${retention.idempotencyHours}::int) LIMIT ${BATCH})`),
-    outbox: await inBatches(signal, () => prisma.$executeRaw`
+        SELECT caller, key FROM idempotency_keys WHERE created_at < now() - make_interval(hours => ${retention.idempotencyHours}::int) LIMIT ${BATCH})`,
+    ),
+    outbox: await inBatches(
+      signal,
+      () => prisma.$executeRaw`
       DELETE FROM outbox WHERE id IN (
-        SELECT id FROM outbox WHERE status = 'delivered' AND delivered_at < now() - make_interval(days => ${retention.outboxDays}::int) LIMIT ${BATCH})`),
-    inbox: await inBatches(signal, () => prisma.$executeRaw`
+        SELECT id FROM outbox WHERE status = 'delivered' AND delivered_at < now() - make_interval(days => ${retention.outboxDays}::int) LIMIT ${BATCH})`,
+    ),
+    inbox: await inBatches(
+      signal,
+      () => prisma.$executeRaw`
       DELETE FROM inbox WHERE event_id IN (
-        SELECT event_id FROM inbox WHERE received_at < now() - make_interval(days => ${retention.inboxDays}::int) LIMIT ${BATCH})`),
+        SELECT event_id FROM inbox WHERE received_at < now() - make_interval(days => ${retention.inboxDays}::int) LIMIT ${BATCH})`,
+    ),
   };
 }
 

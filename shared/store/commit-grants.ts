@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { allocationRefused, deviceAllocated, type OutboxEvent } from '../events.ts';
 import type { AllocationRequest, GatheredRequest } from '../allocation/facts.ts';
 import type { AllocateOutcome, GrantedAllocation } from '../allocation/outcome.ts';
 import type { Decision } from '../allocation/plan-group.ts';
+import { allocationRefused, deviceAllocated, type OutboxEvent } from '../events.ts';
 import type { Transaction } from './store.ts';
 import { usageReport } from './usage-row.ts';
 
@@ -60,13 +60,19 @@ export async function commitGrants(
     outcomes.set(request.requestId, outcome);
     requests.push(toRequestRow(request, outcome));
     outbox.push(...toOutbox(request, decision, outcome));
-    if (decision.kind === 'granted' && outcome.status === 'granted') allocations.push(toAllocationRow(request, decision, outcome.allocation));
+    if (decision.kind === 'granted' && outcome.status === 'granted')
+      allocations.push(toAllocationRow(request, decision, outcome.allocation));
   }
   if (requests.length > 0) await write(tx, requests, allocations, outbox);
   return outcomes;
 }
 
-async function write(tx: Transaction, requests: readonly RequestRow[], allocations: readonly Record<string, unknown>[], outbox: readonly OutboxRow[]): Promise<void> {
+async function write(
+  tx: Transaction,
+  requests: readonly RequestRow[],
+  allocations: readonly Record<string, unknown>[],
+  outbox: readonly OutboxRow[],
+): Promise<void> {
   const [written] = await tx.$queryRaw<{ requests: number; allocations: number }[]>`
     WITH granted AS (
       SELECT * FROM jsonb_to_recordset(${JSON.stringify(allocations)}::jsonb) AS x(
@@ -105,11 +111,18 @@ async function write(tx: Transaction, requests: readonly RequestRow[], allocatio
     )
     SELECT (SELECT count(*)::int FROM decided) AS requests, (SELECT count(*)::int FROM inserted) AS allocations`;
   if (written?.requests !== requests.length || written.allocations !== allocations.length) {
-    throw new Error(`a group of ${requests.length} requests and ${allocations.length} grants wrote ${written?.requests} and ${written?.allocations}`);
+    throw new Error(
+      `a group of ${requests.length} requests and ${allocations.length} grants wrote ${written?.requests} and ${written?.allocations}`,
+    );
   }
 }
 
-function outcomeOf(request: AllocationRequest, decision: Exclude<Decision, { kind: 'contended' | 'settled' }>, strategy: string, now: Date): AllocateOutcome {
+function outcomeOf(
+  request: AllocationRequest,
+  decision: Exclude<Decision, { kind: 'contended' | 'settled' }>,
+  strategy: string,
+  now: Date,
+): AllocateOutcome {
   const { requestId } = request;
   switch (decision.kind) {
     case 'granted':
@@ -123,7 +136,12 @@ function outcomeOf(request: AllocationRequest, decision: Exclude<Decision, { kin
   }
 }
 
-function grantOf(request: AllocationRequest, { device }: Extract<Decision, { kind: 'granted' }>, strategy: string, now: Date): GrantedAllocation {
+function grantOf(
+  request: AllocationRequest,
+  { device }: Extract<Decision, { kind: 'granted' }>,
+  strategy: string,
+  now: Date,
+): GrantedAllocation {
   const { durationMinutes } = request.asked;
   return {
     allocationId: allocationIdOf(request.requestId),
@@ -158,13 +176,20 @@ function toRequestRow(request: AllocationRequest, outcome: AllocateOutcome): Req
     asked: request.asked,
     trace_id: request.traceId ?? null,
     code: outcome.status === 'refused' || outcome.status === 'timed_out' ? outcome.code : null,
-    details: outcome.status === 'refused' ? { reason: outcome.reason, ...(outcome.details === undefined ? {} : { details: outcome.details }) } : null,
+    details:
+      outcome.status === 'refused'
+        ? { reason: outcome.reason, ...(outcome.details === undefined ? {} : { details: outcome.details }) }
+        : null,
     allocation_id: outcome.status === 'granted' ? outcome.allocation.allocationId : null,
     max_wait: request.asked.maxWaitMinutes,
   };
 }
 
-function toAllocationRow(request: AllocationRequest, decision: Extract<Decision, { kind: 'granted' }>, grant: GrantedAllocation): Record<string, unknown> {
+function toAllocationRow(
+  request: AllocationRequest,
+  decision: Extract<Decision, { kind: 'granted' }>,
+  grant: GrantedAllocation,
+): Record<string, unknown> {
   const { device } = decision;
   return {
     id: grant.allocationId,
@@ -194,10 +219,14 @@ function toOutbox(request: AllocationRequest, decision: Decision, outcome: Alloc
   if (outcome.status === 'granted' && decision.kind === 'granted') {
     const { allocation } = outcome;
     const times = { allocatedAt: new Date(allocation.allocatedAt), expiresAt: new Date(allocation.expiresAt) };
-    return [event(deviceAllocated({ ...allocation, ...times })), { ...usageReport('increment', { ...allocation, ...sizeOf(decision) }), trace_id }];
+    return [
+      event(deviceAllocated({ ...allocation, ...times })),
+      { ...usageReport('increment', { ...allocation, ...sizeOf(decision) }), trace_id },
+    ];
   }
   if (outcome.status === 'refused') return [event(allocationRefused({ ...request, code: outcome.code, reason: outcome.reason }))];
-  if (outcome.status === 'timed_out') return [event(allocationRefused({ ...request, code: outcome.code, reason: 'not decided before its deadline' }))];
+  if (outcome.status === 'timed_out')
+    return [event(allocationRefused({ ...request, code: outcome.code, reason: 'not decided before its deadline' }))];
   return [];
 }
 

@@ -1,5 +1,5 @@
-import { allocationEnded, type OutboxEvent } from '../events.ts';
 import type { EndReason } from '../allocation/end-reason.ts';
+import { allocationEnded, type OutboxEvent } from '../events.ts';
 import type { Transaction } from './store.ts';
 import { usageReport } from './usage-row.ts';
 
@@ -46,7 +46,11 @@ export interface Ending {
  * @param ends  which allocations and why; an id at most once
  * @returns those that were ended here
  */
-export async function endAllocations(tx: Transaction, ends: readonly { allocationId: string; reason: EndReason }[], ending: Ending): Promise<EndedAllocation[]> {
+export async function endAllocations(
+  tx: Transaction,
+  ends: readonly { allocationId: string; reason: EndReason }[],
+  ending: Ending,
+): Promise<EndedAllocation[]> {
   if (ends.length === 0) return [];
   const rows = await tx.$queryRaw<EndedRow[]>`
     WITH asked AS (

@@ -13,7 +13,11 @@ export async function expireDue(store: Store, limit: number, ending: Ending): Pr
     const due = await tx.$queryRaw<{ id: string }[]>`
       SELECT id FROM allocations WHERE status = 'allocated' AND expires_at <= now()
       ORDER BY expires_at, id LIMIT ${limit} FOR UPDATE SKIP LOCKED`;
-    return endAllocations(tx, due.map(({ id }) => ({ allocationId: id, reason: 'expired' })), ending);
+    return endAllocations(
+      tx,
+      due.map(({ id }) => ({ allocationId: id, reason: 'expired' })),
+      ending,
+    );
   });
 }
 

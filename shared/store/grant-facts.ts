@@ -1,9 +1,9 @@
 import { Prisma } from '../../prisma/generated/client.ts';
+import type { ExistingRequest, GatheredRequest, UserFacts } from '../allocation/facts.ts';
+import type { GroupFacts } from '../allocation/plan-group.ts';
 import { isErrorCode } from '../errors.ts';
 import { limitsOf } from '../quota/decide-limits.ts';
 import type { Limits } from '../quota/limits.ts';
-import type { ExistingRequest, GatheredRequest, UserFacts } from '../allocation/facts.ts';
-import type { GroupFacts } from '../allocation/plan-group.ts';
 import type { Transaction } from './store.ts';
 
 /**
@@ -14,7 +14,11 @@ import type { Transaction } from './store.ts';
 export async function lockUsers(tx: Transaction, group: readonly GatheredRequest[]): Promise<void> {
   const users = new Map<string, { id: string; tenant_id: string | null; limits: Limits | null }>();
   for (const { request, quota } of group) {
-    users.set(request.userId, { id: request.userId, tenant_id: request.tenantId, limits: quota.kind === 'known' ? limitsOf(quota.quota) : null });
+    users.set(request.userId, {
+      id: request.userId,
+      tenant_id: request.tenantId,
+      limits: quota.kind === 'known' ? limitsOf(quota.quota) : null,
+    });
   }
   await tx.$executeRaw`
     INSERT INTO users AS u (id, tenant_id, limits, limits_fetched_at)
@@ -27,7 +31,9 @@ export async function lockUsers(tx: Transaction, group: readonly GatheredRequest
 
 interface FactsRow {
   now: Date;
-  requests: { id: string; status: ExistingRequest['status']; code: string | null; details: ExistingRequest['details']; deadline: string | null }[] | null;
+  requests:
+    | { id: string; status: ExistingRequest['status']; code: string | null; details: ExistingRequest['details']; deadline: string | null }[]
+    | null;
   users: { id: string; state: UserFacts['state']; in_arrears: boolean; limits: Limits | null }[] | null;
   uses: { user_id: string; devices: number; cpu: number; memory: number; storage: number }[] | null;
   lasts: { user_id: string; device_id: string }[] | null;
@@ -43,7 +49,9 @@ export async function readGroupFacts(tx: Transaction, group: readonly GatheredRe
   const requestIds = group.map(({ request }) => request.requestId);
   const userIds = [...new Set(group.map(({ request }) => request.userId))];
   const tenantIds = [...new Set(group.flatMap(({ request }) => request.tenantId ?? []))];
-  const askLast = [...new Set(group.flatMap(({ request }) => (request.asked.devicePreferences?.sameDeviceAsLast === true ? request.userId : [])))];
+  const askLast = [
+    ...new Set(group.flatMap(({ request }) => (request.asked.devicePreferences?.sameDeviceAsLast === true ? request.userId : []))),
+  ];
   const [row] = await tx.$queryRaw<FactsRow[]>`
     SELECT now() AS now,
       (SELECT jsonb_agg(r) FROM (
@@ -93,7 +101,11 @@ function toExisting(request: NonNullable<FactsRow['requests']>[number]): Existin
   };
 }
 
-function toUser(user: NonNullable<FactsRow['users']>[number], use: NonNullable<FactsRow['uses']>[number] | undefined, lastDeviceId: string | undefined): UserFacts {
+function toUser(
+  user: NonNullable<FactsRow['users']>[number],
+  use: NonNullable<FactsRow['uses']>[number] | undefined,
+  lastDeviceId: string | undefined,
+): UserFacts {
   return {
     state: user.state,
     inArrears: user.in_arrears,

@@ -30,7 +30,11 @@ export async function grantGroup(store: Store, group: readonly GatheredRequest[]
   return group.map(({ request }) => outcomes.get(request.requestId) ?? { status: 'contended', requestId: request.requestId });
 }
 
-async function decideAndWrite(tx: Transaction, group: readonly GatheredRequest[], policy: GrantPolicy): Promise<Map<string, AllocateOutcome>> {
+async function decideAndWrite(
+  tx: Transaction,
+  group: readonly GatheredRequest[],
+  policy: GrantPolicy,
+): Promise<Map<string, AllocateOutcome>> {
   await lockUsers(tx, group);
   const facts = await readGroupFacts(tx, group);
   const plan = planGroup(group, facts, policy);

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { FailedDelivery, Pause } from './delivery-attempt.ts';
+import { failuresJson, type FailedDelivery, type Pause } from './delivery-attempt.ts';
 import type { Store } from './store.ts';
 import { translated } from './store-errors.ts';
 
@@ -92,16 +92,20 @@ export interface FailedBill extends FailedDelivery {
  * @returns allocation ids of those that are dead now
  * @throws STORE_UNAVAILABLE
  */
-export async function failBills(store: Store, failures: readonly FailedBill[], pause: Pause, maxAttempts: number): Promise<readonly string[]> {
+export async function failBills(
+  store: Store,
+  failures: readonly FailedBill[],
+  pause: Pause,
+  maxAttempts: number,
+): Promise<readonly string[]> {
   if (failures.length === 0) return [];
-  const json = JSON.stringify(failures.map(({ id, reason, answered }) => ({ id, reason: reason.slice(0, 1_000), answered })));
   const rows = await translated(
     store.prisma.$queryRaw<{ id: string; dead: boolean }[]>`
       UPDATE ledger l SET last_error = f.reason,
         status = CASE WHEN l.attempts >= ${maxAttempts} THEN 'dead' ELSE 'owed' END,
         batch_id = CASE WHEN f.answered THEN NULL ELSE l.batch_id END,
-        next_attempt_at = now() + least(${pause.maxMs}, ${pause.baseMs} * 2 ^ least(l.attempts - 1, 30)) * ${0.5 + Math.random() / 2}::float8 * interval '1 millisecond'
-      FROM jsonb_to_recordset(${json}::jsonb) AS f (id uuid, reason text, answered boolean)
+        next_attempt_at = now() + least(${pause.maxMs}::float8, greatest(f.wait, ${pause.baseMs}::float8 * 2 ^ least(l.attempts - 1, 30) * ${0.5 + Math.random() / 2}::float8)) * interval '1 millisecond'
+      FROM jsonb_to_recordset(${failuresJson(failures)}::jsonb) AS f (id uuid, reason text, wait float8, answered boolean)
       WHERE l.allocation_id = f.id AND l.status = 'owed'
       RETURNING l.allocation_id::text AS "id", l.status = 'dead' AS dead`,
   );

@@ -1,5 +1,5 @@
-import { isErrorCode } from '../errors.ts';
 import type { AllocateOutcome } from '../allocation/outcome.ts';
+import { isErrorCode } from '../errors.ts';
 import type { Transaction } from './store.ts';
 
 interface OutcomeRow {

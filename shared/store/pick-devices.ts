@@ -1,6 +1,6 @@
 import { Prisma } from '../../prisma/generated/client.ts';
-import type { LockedDevice, PlacementClass } from '../allocation/plan-group.ts';
 import type { Shortage } from '../allocation/decide-shortage.ts';
+import type { LockedDevice, PlacementClass } from '../allocation/plan-group.ts';
 import { preferenceSteps } from '../placement/preference-steps.ts';
 import type { Size } from '../quota/limits.ts';
 import { FREE, fulfils, meetsSpecs, unreserved, withinCaps } from './device-filters.ts';
@@ -30,7 +30,12 @@ interface DeviceRow {
  * @param taken  devices this transaction has given out already
  * @returns up to `count` devices, locked until the transaction ends
  */
-export async function pickDevices(tx: Transaction, wanted: PlacementClass, count: number, taken: readonly string[]): Promise<LockedDevice[]> {
+export async function pickDevices(
+  tx: Transaction,
+  wanted: PlacementClass,
+  count: number,
+  taken: readonly string[],
+): Promise<LockedDevice[]> {
   const picked: LockedDevice[] = [];
   for (const step of preferenceSteps(wanted.preference)) {
     if (picked.length >= count) break;
@@ -58,14 +63,20 @@ export async function pickDevices(tx: Transaction, wanted: PlacementClass, count
 export async function readShortage(tx: Transaction, { requirement }: PlacementClass, taken: readonly string[]): Promise<Shortage> {
   const specs = meetsSpecs(requirement);
   const caps = withinCaps(requirement);
-  const [row] = await tx.$queryRaw<{ free: boolean; exists: boolean; smallest: { cpu_cores: number; memory_mb: number; storage_mb: number } | null }[]>`
+  const [row] = await tx.$queryRaw<
+    { free: boolean; exists: boolean; smallest: { cpu_cores: number; memory_mb: number; storage_mb: number } | null }[]
+  >`
     SELECT
       EXISTS (SELECT FROM devices d WHERE ${FREE} AND ${specs} AND ${caps} AND ${unreserved(requirement)} AND ${notIn(taken)}) AS free,
       EXISTS (SELECT FROM devices d WHERE d.status <> 'deleted' AND ${specs} AND ${caps}) AS exists,
       (SELECT jsonb_build_object('cpu_cores', d.cpu_cores, 'memory_mb', d.memory_mb, 'storage_mb', d.storage_mb)
        FROM devices d WHERE d.status <> 'deleted' AND ${specs} ORDER BY d.cpu_cores, d.memory_mb, d.storage_mb LIMIT 1) AS smallest`;
   const smallest = row?.smallest ?? null;
-  return { freeWithinCaps: row?.free ?? false, existsWithinCaps: row?.exists ?? false, smallest: smallest === null ? null : toSize(smallest) };
+  return {
+    freeWithinCaps: row?.free ?? false,
+    existsWithinCaps: row?.exists ?? false,
+    smallest: smallest === null ? null : toSize(smallest),
+  };
 }
 
 function notIn(ids: readonly string[]): Prisma.Sql {

@@ -10,8 +10,19 @@ export interface NamedRelease extends ReleaseRequest {
 }
 
 export type ReleaseResult =
-  | { readonly status: 'released'; readonly allocationId: string; readonly deviceId: string; readonly durationSeconds: number; readonly endReason: EndReason; readonly endedHere: boolean }
-  | { readonly status: 'refused'; readonly code: 'ALLOCATION_NOT_FOUND' | 'STALE_FENCE'; readonly details?: Readonly<Record<string, unknown>> };
+  | {
+      readonly status: 'released';
+      readonly allocationId: string;
+      readonly deviceId: string;
+      readonly durationSeconds: number;
+      readonly endReason: EndReason;
+      readonly endedHere: boolean;
+    }
+  | {
+      readonly status: 'refused';
+      readonly code: 'ALLOCATION_NOT_FOUND' | 'STALE_FENCE';
+      readonly details?: Readonly<Record<string, unknown>>;
+    };
 
 interface FactsRow {
   position: number;
@@ -52,13 +63,19 @@ function endsOf(releases: readonly NamedRelease[], decisions: readonly ReleaseDe
   decisions.forEach((decision, position) => {
     const allocationId = facts.get(position)?.allocationId;
     const reason = releases[position]?.endReason;
-    if (decision.kind === 'end' && allocationId !== undefined && reason !== undefined && !ends.has(allocationId)) ends.set(allocationId, { allocationId, reason });
+    if (decision.kind === 'end' && allocationId !== undefined && reason !== undefined && !ends.has(allocationId))
+      ends.set(allocationId, { allocationId, reason });
   });
   return [...ends.values()];
 }
 
 async function readFacts(tx: Transaction, releases: readonly NamedRelease[]): Promise<Map<number, ReleaseFacts>> {
-  const asked = releases.map((release, position) => ({ position, allocation_id: release.allocationId, device_id: release.deviceId, user_id: release.userId }));
+  const asked = releases.map((release, position) => ({
+    position,
+    allocation_id: release.allocationId,
+    device_id: release.deviceId,
+    user_id: release.userId,
+  }));
   const rows = await tx.$queryRaw<FactsRow[]>`
     SELECT x.position, a.id, a.device_id, a.user_id, a.tenant_id, l.duration_seconds, l.end_reason,
            CASE WHEN x.device_id IS NULL THEN a.fence ELSE d.fence END AS current_fence
@@ -99,12 +116,20 @@ function toResult(
   ended: ReadonlyMap<string, EndedAllocation>,
   elsewhere: ReadonlyMap<string, { durationSeconds: number; endReason: EndReason }>,
 ): ReleaseResult {
-  if (decision.kind === 'refused') return { status: 'refused', code: decision.code, ...(decision.details === undefined ? {} : { details: decision.details }) };
+  if (decision.kind === 'refused')
+    return { status: 'refused', code: decision.code, ...(decision.details === undefined ? {} : { details: decision.details }) };
   if (facts === undefined) return { status: 'refused', code: 'ALLOCATION_NOT_FOUND' };
   const { allocationId, deviceId } = facts;
   const here = ended.get(allocationId);
   const end = decision.kind === 'ended-before' ? decision : (here ?? elsewhere.get(allocationId));
   if (end === undefined) throw new Error(`allocation ${allocationId} is neither live nor in the ledger`);
   const { durationSeconds, endReason } = end;
-  return { status: 'released', allocationId, deviceId, durationSeconds, endReason, endedHere: here !== undefined && decision.kind === 'end' };
+  return {
+    status: 'released',
+    allocationId,
+    deviceId,
+    durationSeconds,
+    endReason,
+    endedHere: here !== undefined && decision.kind === 'end',
+  };
 }

@@ -24,7 +24,8 @@ const UNAVAILABLE_STATES = new Set([
 /** Prisma's own codes for a database that cannot be reached or a pool that is empty. */
 const UNAVAILABLE_PRISMA = new Set(['P1000', 'P1001', 'P1002', 'P1008', 'P1017', 'P2024', 'P2028', 'P2037']);
 
-const UNAVAILABLE_SOCKET = /ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect|Can't reach database server|Server has closed the connection|ConnectionClosed|not queryable/i;
+const UNAVAILABLE_SOCKET =
+  /ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect|Can't reach database server|Server has closed the connection|ConnectionClosed|not queryable/i;
 
 /**
  * Turns what Prisma or the driver threw into an error of the catalogue, once, at the edge, the original kept as cause.
@@ -65,10 +66,14 @@ export function sqlStateOf(error: unknown): string | undefined {
 
 function isUnavailable(error: unknown, state: string | undefined): boolean {
   if (state !== undefined && (UNAVAILABLE_STATES.has(state) || state.startsWith('08'))) return true;
-  return chainOf(error).some((part) => {
-    const code = part['code'] ?? part['errorCode'];
-    return (typeof code === 'string' && UNAVAILABLE_PRISMA.has(code)) || UNAVAILABLE_SOCKET.test(String(part['message'] ?? part['kind'] ?? ''));
-  }) || UNAVAILABLE_SOCKET.test(messageOf(error));
+  return (
+    chainOf(error).some((part) => {
+      const code = part['code'] ?? part['errorCode'];
+      return (
+        (typeof code === 'string' && UNAVAILABLE_PRISMA.has(code)) || UNAVAILABLE_SOCKET.test(String(part['message'] ?? part['kind'] ?? ''))
+      );
+    }) || UNAVAILABLE_SOCKET.test(messageOf(error))
+  );
 }
 
 /** The error, its causes, and Prisma's `meta.driverAdapterError`, outermost first; at most ten deep. */

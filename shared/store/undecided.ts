@@ -1,5 +1,5 @@
-import type { AllocationRequest } from '../allocation/facts.ts';
 import type { AskedAllocation } from '../allocation/asked.ts';
+import type { AllocationRequest } from '../allocation/facts.ts';
 import type { Tier } from '../allocation/tier.ts';
 import { allocationRefused } from '../events.ts';
 import type { Store } from './store.ts';
@@ -64,7 +64,13 @@ export async function timeOutRequests(store: Store, limit: number): Promise<stri
       UPDATE requests r SET status = 'timed_out', code = 'REQUEST_TIMED_OUT', decided_at = now() FROM late WHERE r.id = late.id
       RETURNING r.id, r.user_id, r.tenant_id`;
     const events = rows.map((row) =>
-      allocationRefused({ requestId: row.id, userId: row.user_id, tenantId: row.tenant_id, code: 'REQUEST_TIMED_OUT', reason: 'not decided before its deadline' }),
+      allocationRefused({
+        requestId: row.id,
+        userId: row.user_id,
+        tenantId: row.tenant_id,
+        code: 'REQUEST_TIMED_OUT',
+        reason: 'not decided before its deadline',
+      }),
     );
     await tx.$executeRaw`
       INSERT INTO outbox (channel, topic, key, payload)

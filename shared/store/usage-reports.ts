@@ -1,4 +1,4 @@
-import type { FailedDelivery, Pause } from './delivery-attempt.ts';
+import { failuresJson, type FailedDelivery, type Pause } from './delivery-attempt.ts';
 import type { Store } from './store.ts';
 import { translated } from './store-errors.ts';
 
@@ -76,17 +76,20 @@ export async function markUsageReported(store: Store, ids: readonly string[]): P
  * @returns outbox ids of those that are dead now
  * @throws STORE_UNAVAILABLE
  */
-export async function failUsageReports(store: Store, failures: readonly FailedDelivery[], pause: Pause, maxAttempts: number): Promise<readonly string[]> {
+export async function failUsageReports(
+  store: Store,
+  failures: readonly FailedDelivery[],
+  pause: Pause,
+  maxAttempts: number,
+): Promise<readonly string[]> {
   if (failures.length === 0) return [];
-  const ids = failures.map(({ id }) => id);
-  const reasons = failures.map(({ reason }) => reason.slice(0, 1_000));
   const rows = await translated(
     store.prisma.$queryRaw<{ id: string; dead: boolean }[]>`
       UPDATE outbox o SET last_error = f.reason,
         status = CASE WHEN o.attempts >= ${maxAttempts} THEN 'dead' ELSE 'pending' END,
-        next_attempt_at = now() + least(${pause.maxMs}, ${pause.baseMs} * 2 ^ least(o.attempts - 1, 30)) * (0.5 + random() / 2) * interval '1 millisecond'
-      FROM unnest(${ids}::text[], ${reasons}::text[]) AS f (id, reason)
-      WHERE o.id = f.id::bigint AND o.channel = 'usage' AND o.status = 'pending'
+        next_attempt_at = now() + least(${pause.maxMs}::float8, greatest(f.wait, ${pause.baseMs}::float8 * 2 ^ least(o.attempts - 1, 30) * (0.5 + random() / 2))) * interval '1 millisecond'
+      FROM jsonb_to_recordset(${failuresJson(failures)}::jsonb) AS f (id bigint, reason text, wait float8)
+      WHERE o.id = f.id AND o.channel = 'usage' AND o.status = 'pending'
       RETURNING o.id::text AS "id", o.status = 'dead' AS dead`,
   );
   return rows.filter(({ dead }) => dead).map(({ id }) => id);

@@ -41,20 +41,19 @@ const CONTENDED_PAUSE_MAX_MS = 60;
  * Safe to run twice and to be killed anywhere: nothing is written before the group's commit, and a repeat finds the
  * request settled.
  *
- * @param signal  aborted when the job's lock is lost or its time is up
+ * @param job  its signal is aborted when the job's lock is lost or its time is up
  * @throws SchedulerError STORE_UNAVAILABLE; the queue tries again
  */
-export async function allocate(parts: AllocateParts, call: AllocateCall, signal: AbortSignal): Promise<AllocateOutcome> {
+export async function allocate(parts: AllocateParts, call: AllocateCall, job: { readonly signal: AbortSignal }): Promise<AllocateOutcome> {
   const item = await gather(parts, call);
   for (;;) {
-    signal.throwIfAborted();
     const outcome = await parts.collector.submit(item);
     if (outcome.status !== 'contended') {
       count(parts.metrics, call, outcome);
       return outcome;
     }
     item.deferrals += 1;
-    await pause(contendedPause(item.deferrals), undefined, { signal });
+    await pause(contendedPause(item.deferrals), undefined, { signal: job.signal });
   }
 }
 

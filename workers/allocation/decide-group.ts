@@ -1,7 +1,7 @@
 import type { Logger } from '../../shared/logger.ts';
 import type { Metrics } from '../../shared/metrics.ts';
 import type { Locks } from '../../shared/run/lock.ts';
-import type { GroupOutcome, GrantPolicy } from '../../shared/store/grant-group.ts';
+import type { GrantPolicy, GroupOutcome } from '../../shared/store/grant-group.ts';
 import { grantGroup } from '../../shared/store/grant-group.ts';
 import type { Store } from '../../shared/store/store.ts';
 import type { AllocateItem } from './allocate.ts';

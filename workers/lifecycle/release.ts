@@ -14,10 +14,16 @@ export interface ReleaseParts {
  *
  * @throws SchedulerError STORE_UNAVAILABLE; the queue tries again
  */
-export async function release({ collector, metrics }: ReleaseParts, payload: ReleasePayload, signal: AbortSignal): Promise<ReleaseOutcome> {
-  signal.throwIfAborted();
+export async function release({ collector, metrics }: ReleaseParts, payload: ReleasePayload): Promise<ReleaseOutcome> {
   const { userId, tenantId, fence, endReason, allocationId, deviceId } = payload;
-  const result = await collector.submit({ userId, tenantId, fence, endReason, allocationId, deviceId: allocationId === undefined ? deviceId : undefined });
+  const result = await collector.submit({
+    userId,
+    tenantId,
+    fence,
+    endReason,
+    allocationId,
+    deviceId: allocationId === undefined ? deviceId : undefined,
+  });
   if (result.status === 'refused') return result;
   const { endedHere, ...outcome } = result;
   if (endedHere) metrics.allocationsEnded.inc({ reason: outcome.endReason });

@@ -1,7 +1,7 @@
+import type { Metrics } from '../../shared/metrics.ts';
 import type { EndedAllocation, Ending } from '../../shared/store/end-allocations.ts';
 import { endCleaning, expireDue } from '../../shared/store/expire.ts';
 import type { Store } from '../../shared/store/store.ts';
-import type { Metrics } from '../../shared/metrics.ts';
 
 export interface ExpireParts {
   readonly store: Store;

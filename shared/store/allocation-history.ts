@@ -1,0 +1,217 @@
+import { Prisma } from '../../prisma/generated/client.ts';
+import type { EndReason } from '../allocation/end-reason.ts';
+import type { Tier } from '../allocation/tier.ts';
+import { type Reach, withinReach } from './reach.ts';
+import type { Store } from './store.ts';
+import { translated } from './store-errors.ts';
+
+export const ALLOCATION_STATUSES = ['allocated', 'released', 'expired'] as const;
+export type AllocationStatus = (typeof ALLOCATION_STATUSES)[number];
+
+/** One line of the usage history. Times are instants of the database's clock. */
+export interface AllocationRecord {
+  readonly allocationId: string;
+  readonly requestId: string;
+  readonly deviceId: string;
+  readonly deviceName: string;
+  readonly userId: string;
+  readonly tenantId: string | null;
+  readonly tier: Tier;
+  readonly status: AllocationStatus;
+  readonly fence: number;
+  readonly strategy: string;
+  readonly durationMinutes: number;
+  readonly extendCount: number;
+  readonly allocatedAt: Date;
+  readonly expiresAt: Date;
+  readonly endedAt: Date | null;
+  readonly endReason: EndReason | null;
+  /** Whole seconds held so far, or in all once it has ended. */
+  readonly durationSeconds: number;
+  /** Whole seconds in the ledger; 0 while it lives. */
+  readonly billedSeconds: number;
+}
+
+/** One piece of time that is owed to billing. */
+export interface LedgerSegment {
+  readonly startedAt: Date;
+  readonly endedAt: Date;
+  readonly durationSeconds: number;
+  readonly endReason: EndReason;
+  readonly status: 'owed' | 'settled' | 'dead';
+  readonly attempts: number;
+  readonly settledAt: Date | null;
+}
+
+/** An allocation with its ledger, and the way to the device while it is held. */
+export interface AllocationWhole extends AllocationRecord {
+  readonly adbHost: string | null;
+  readonly adbPort: number | null;
+  readonly ledger: readonly LedgerSegment[];
+}
+
+/** Which allocations to list. `from` and `to` bound the start: from inclusive, to exclusive. */
+export interface HistoryFilter {
+  readonly userId?: string | undefined;
+  readonly status?: AllocationStatus | undefined;
+  readonly deviceId?: string | undefined;
+  readonly from?: Date | undefined;
+  readonly to?: Date | undefined;
+}
+
+/** The last allocation of the page before. */
+export interface HistoryPosition {
+  readonly allocatedAt: Date;
+  readonly allocationId: string;
+}
+
+/** Counting stops here: the exact number beyond it is not worth reading the whole history for. */
+export const COUNT_LIMIT = 100_000;
+
+/** Newest first. @param limit  most items of this page; one more is read to know whether there is a next one */
+export async function listAllocations(
+  store: Store,
+  filter: HistoryFilter,
+  reach: Reach,
+  limit: number,
+  after: HistoryPosition | undefined,
+): Promise<{ items: AllocationRecord[]; more: boolean }> {
+  const later =
+    after === undefined
+      ? Prisma.sql`true`
+      : Prisma.sql`(a.allocated_at, a.id) < (${after.allocatedAt}::timestamptz, ${after.allocationId}::uuid)`;
+  const rows = await translated(
+    store.prisma.$queryRaw<HistoryRow[]>`
+      ${SELECT_HISTORY} WHERE ${matches(filter, reach)} AND ${later} ORDER BY a.allocated_at DESC, a.id DESC LIMIT ${limit + 1}::int`,
+  );
+  return { items: rows.slice(0, limit).map(toRecord), more: rows.length > limit };
+}
+
+/** How many allocations match, counted up to `COUNT_LIMIT`. */
+export async function countAllocations(store: Store, filter: HistoryFilter, reach: Reach): Promise<number> {
+  const rows = await translated(
+    store.prisma.$queryRaw<{ total: number }[]>`
+      SELECT count(*)::int AS total FROM (SELECT 1 FROM allocations a WHERE ${matches(filter, reach)} LIMIT ${COUNT_LIMIT}::int) AS matching`,
+  );
+  return rows[0]?.total ?? 0;
+}
+
+/** One allocation with its ledger, or nothing if there is none within reach. */
+export async function readAllocation(store: Store, allocationId: string, reach: Reach): Promise<AllocationWhole | undefined> {
+  const rows = await translated(
+    store.prisma.$queryRaw<(HistoryRow & WholeRow)[]>`
+      ${SELECT_WHOLE} WHERE a.id = ${allocationId}::uuid AND ${withinReach(reach, 'a')}`,
+  );
+  return rows[0] === undefined ? undefined : toWhole(rows[0]);
+}
+
+/** The live allocation of a device, or nothing if there is none within reach. */
+export async function readHolder(
+  store: Store,
+  deviceId: string,
+  reach: Reach,
+): Promise<{ allocationId: string; userId: string } | undefined> {
+  const rows = await translated(
+    store.prisma.$queryRaw<{ id: string; user_id: string }[]>`
+      SELECT a.id, a.user_id FROM allocations a WHERE a.device_id = ${deviceId}::uuid AND a.status = 'allocated' AND ${withinReach(reach, 'a')}`,
+  );
+  return rows[0] === undefined ? undefined : { allocationId: rows[0].id, userId: rows[0].user_id };
+}
+
+const COLUMNS = Prisma.sql`
+  a.id, a.request_id, a.device_id, a.device_name, a.user_id, a.tenant_id, a.tier, a.status, a.fence, a.strategy, a.duration_minutes, a.extend_count,
+  a.allocated_at, a.expires_at, a.ended_at, a.end_reason,
+  floor(extract(epoch FROM coalesce(a.ended_at, greatest(now(), a.allocated_at)) - a.allocated_at))::int AS seconds,
+  coalesce(l.duration_seconds, 0) AS billed`;
+
+const SELECT_HISTORY = Prisma.sql`SELECT ${COLUMNS} FROM allocations a LEFT JOIN ledger l ON l.allocation_id = a.id`;
+
+const SELECT_WHOLE = Prisma.sql`
+  SELECT ${COLUMNS}, l.started_at AS ledger_started, l.ended_at AS ledger_ended, l.end_reason AS ledger_reason, l.status AS ledger_status,
+         l.attempts AS ledger_attempts, l.settled_at AS ledger_settled, d.adb_host, d.adb_port
+  FROM allocations a LEFT JOIN ledger l ON l.allocation_id = a.id LEFT JOIN devices d ON d.allocation_id = a.id AND d.id = a.device_id`;
+
+interface HistoryRow {
+  id: string;
+  request_id: string;
+  device_id: string;
+  device_name: string;
+  user_id: string;
+  tenant_id: string | null;
+  tier: Tier;
+  status: AllocationStatus;
+  fence: bigint;
+  strategy: string;
+  duration_minutes: number;
+  extend_count: number;
+  allocated_at: Date;
+  expires_at: Date;
+  ended_at: Date | null;
+  end_reason: EndReason | null;
+  seconds: number;
+  billed: number;
+}
+
+interface WholeRow {
+  adb_host: string | null;
+  adb_port: number | null;
+  ledger_started: Date | null;
+  ledger_ended: Date | null;
+  ledger_reason: EndReason | null;
+  ledger_status: LedgerSegment['status'] | null;
+  ledger_attempts: number | null;
+  ledger_settled: Date | null;
+}
+
+function matches(filter: HistoryFilter, reach: Reach): Prisma.Sql {
+  const conditions = [withinReach(reach, 'a')];
+  if (filter.userId !== undefined) conditions.push(Prisma.sql`a.user_id = ${filter.userId}`);
+  if (filter.status !== undefined) conditions.push(Prisma.sql`a.status = ${filter.status}`);
+  if (filter.deviceId !== undefined) conditions.push(Prisma.sql`a.device_id = ${filter.deviceId}::uuid`);
+  if (filter.from !== undefined) conditions.push(Prisma.sql`a.allocated_at >= ${filter.from}::timestamptz`);
+  if (filter.to !== undefined) conditions.push(Prisma.sql`a.allocated_at < ${filter.to}::timestamptz`);
+  return Prisma.join(conditions, ' AND ');
+}
+
+function toRecord(row: HistoryRow): AllocationRecord {
+  return {
+    allocationId: row.id,
+    requestId: row.request_id,
+    deviceId: row.device_id,
+    deviceName: row.device_name,
+    userId: row.user_id,
+    tenantId: row.tenant_id,
+    tier: row.tier,
+    status: row.status,
+    fence: Number(row.fence),
+    strategy: row.strategy,
+    durationMinutes: row.duration_minutes,
+    extendCount: row.extend_count,
+    allocatedAt: row.allocated_at,
+    expiresAt: row.expires_at,
+    endedAt: row.ended_at,
+    endReason: row.end_reason,
+    durationSeconds: row.seconds,
+    billedSeconds: row.billed,
+  };
+}
+
+function toWhole(row: HistoryRow & WholeRow): AllocationWhole {
+  return { ...toRecord(row), adbHost: row.adb_host, adbPort: row.adb_port, ledger: toSegments(row) };
+}
+
+function toSegments(row: HistoryRow & WholeRow): LedgerSegment[] {
+  const { ledger_started, ledger_ended, ledger_reason, ledger_status } = row;
+  if (ledger_started === null || ledger_ended === null || ledger_reason === null || ledger_status === null) return [];
+  return [
+    {
+      startedAt: ledger_started,
+      endedAt: ledger_ended,
+      durationSeconds: row.billed,
+      endReason: ledger_reason,
+      status: ledger_status,
+      attempts: row.ledger_attempts ?? 0,
+      settledAt: row.ledger_settled,
+    },
+  ];
+}

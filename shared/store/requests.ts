@@ -1,0 +1,161 @@
+import type { AskedAllocation } from '../allocation/asked.ts';
+import type { AllocationRequest } from '../allocation/facts.ts';
+import type { Tier } from '../allocation/tier.ts';
+import { type ErrorCode, type ErrorDetails, isErrorCode } from '../errors.ts';
+import { type Reach, withinReach } from './reach.ts';
+import type { Store } from './store.ts';
+import { translated } from './store-errors.ts';
+
+export type RequestStatus = 'pending' | 'waiting' | 'granted' | 'refused' | 'cancelled' | 'timed_out';
+
+/** What a request got, with what only its holder may know. Times are instants of the database's clock. */
+export interface GrantOfRequest {
+  readonly allocationId: string;
+  readonly deviceId: string;
+  readonly deviceName: string;
+  readonly deviceStatus: string;
+  readonly allocatedAt: Date;
+  readonly expiresAt: Date;
+  readonly durationMinutes: number;
+  readonly fence: number;
+  /** Absent once the allocation has ended or the device was handed on. */
+  readonly adbHost: string | null;
+  readonly adbPort: number | null;
+}
+
+/** A request as it stands. `code`: why it was refused; `reason`: the same in words, or what it waits for. */
+export interface RequestState {
+  readonly requestId: string;
+  readonly userId: string;
+  readonly tenantId: string | null;
+  readonly tier: Tier;
+  readonly status: RequestStatus;
+  readonly asked: AskedAllocation;
+  readonly code: ErrorCode | null;
+  readonly reason: string | null;
+  readonly details: ErrorDetails | undefined;
+  readonly createdAt: Date;
+  readonly deadline: Date | null;
+  readonly decidedAt: Date | null;
+  readonly grant: GrantOfRequest | null;
+}
+
+/**
+ * Remembers a request before it is answered. A repeat with the same id changes nothing.
+ *
+ * The longest wait counts from now, by the clock of the database.
+ */
+export async function insertRequest(store: Store, request: AllocationRequest): Promise<void> {
+  await translated(
+    store.prisma.$executeRaw`
+      INSERT INTO requests (id, caller, source, user_id, tenant_id, tier, asked, trace_id, deadline)
+      VALUES (${request.requestId}::uuid, ${request.caller}, ${request.source}, ${request.userId}, ${request.tenantId}, ${request.tier},
+              ${JSON.stringify(request.asked)}::jsonb, ${request.traceId ?? null}, now() + make_interval(mins => ${request.asked.maxWaitMinutes}::int))
+      ON CONFLICT (id) DO NOTHING`,
+  );
+}
+
+interface RequestRow {
+  id: string;
+  user_id: string;
+  tenant_id: string | null;
+  tier: Tier;
+  status: RequestStatus;
+  asked: AskedAllocation;
+  code: string | null;
+  details: { reason?: string; details?: ErrorDetails } | null;
+  created_at: Date;
+  deadline: Date | null;
+  decided_at: Date | null;
+  allocation_id: string | null;
+  device_id: string;
+  device_name: string;
+  device_status: string;
+  allocated_at: Date;
+  expires_at: Date;
+  duration_minutes: number;
+  fence: bigint;
+  adb_host: string | null;
+  adb_port: number | null;
+}
+
+/** Reads a request and, once granted, its allocation; nothing if there is none within reach. */
+export async function readRequest(store: Store, requestId: string, reach: Reach): Promise<RequestState | undefined> {
+  const rows = await translated(
+    store.prisma.$queryRaw<RequestRow[]>`
+      SELECT r.id, r.user_id, r.tenant_id, r.tier, r.status, r.asked, r.code, r.details, r.created_at, r.deadline, r.decided_at,
+             a.id AS allocation_id, a.device_id, a.device_name, d.status AS device_status, a.allocated_at, a.expires_at,
+             a.duration_minutes, a.fence,
+             CASE WHEN d.allocation_id = a.id THEN d.adb_host END AS adb_host,
+             CASE WHEN d.allocation_id = a.id THEN d.adb_port END AS adb_port
+      FROM requests r LEFT JOIN allocations a ON a.id = r.allocation_id LEFT JOIN devices d ON d.id = a.device_id
+      WHERE r.id = ${requestId}::uuid AND ${withinReach(reach, 'r')}`,
+  );
+  return rows[0] === undefined ? undefined : toState(rows[0]);
+}
+
+/** Cancels a request nobody has decided yet. False: it is decided, or not within reach. */
+export async function cancelRequest(store: Store, requestId: string, reach: Reach): Promise<boolean> {
+  const changed = await translated(
+    store.prisma.$executeRaw`
+      UPDATE requests r SET status = 'cancelled', code = 'REQUEST_CANCELLED', decided_at = now()
+      WHERE r.id = ${requestId}::uuid AND r.status IN ('pending', 'waiting') AND ${withinReach(reach, 'r')}`,
+  );
+  return changed === 1;
+}
+
+/**
+ * How many waiting requests are served before this one, plus one: higher tiers first, oldest first within a tier.
+ * Nothing unless it is waiting. Counts to 10 000 at most: beyond that the exact place says nothing more.
+ */
+export async function positionOf(store: Store, requestId: string): Promise<number | undefined> {
+  const rows = await translated(
+    store.prisma.$queryRaw<{ ahead: number }[]>`
+      WITH mine AS (
+        SELECT id, waiting_since, array_position(ARRAY['free', 'standard', 'vip', 'premium', 'enterprise'], tier) AS rank
+        FROM requests WHERE id = ${requestId}::uuid AND status = 'waiting'
+      )
+      SELECT (SELECT count(*)::int FROM (
+        SELECT 1 FROM requests r
+        WHERE r.status = 'waiting' AND (
+          greatest(array_position(ARRAY['free', 'standard', 'vip', 'premium', 'enterprise'], r.tier), 2) > greatest(mine.rank, 2)
+          OR (greatest(array_position(ARRAY['free', 'standard', 'vip', 'premium', 'enterprise'], r.tier), 2) = greatest(mine.rank, 2)
+              AND (r.waiting_since, r.id) < (mine.waiting_since, mine.id)))
+        LIMIT 10000) AS earlier) AS ahead
+      FROM mine`,
+  );
+  return rows[0] === undefined ? undefined : rows[0].ahead + 1;
+}
+
+function toState(row: RequestRow): RequestState {
+  return {
+    requestId: row.id,
+    userId: row.user_id,
+    tenantId: row.tenant_id,
+    tier: row.tier,
+    status: row.status,
+    asked: row.asked,
+    code: row.code === null || isErrorCode(row.code) ? row.code : 'INTERNAL',
+    reason: row.details?.reason ?? null,
+    details: row.details?.details,
+    createdAt: row.created_at,
+    deadline: row.deadline,
+    decidedAt: row.decided_at,
+    grant: row.allocation_id === null ? null : toGrant(row, row.allocation_id),
+  };
+}
+
+function toGrant(row: RequestRow, allocationId: string): GrantOfRequest {
+  return {
+    allocationId,
+    deviceId: row.device_id,
+    deviceName: row.device_name,
+    deviceStatus: row.device_status,
+    allocatedAt: row.allocated_at,
+    expiresAt: row.expires_at,
+    durationMinutes: row.duration_minutes,
+    fence: Number(row.fence),
+    adbHost: row.adb_host,
+    adbPort: row.adb_port,
+  };
+}
