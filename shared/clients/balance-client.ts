@@ -23,7 +23,12 @@ export interface BalanceClient {
 export function createBalanceClient(caller: HttpCaller): BalanceClient {
   return {
     async fetchBalance(userId, context) {
-      const answer = await caller.call({ ...context, method: 'GET', path: ['api', 'internal', 'balance', 'user', userId], schema: balanceSchema });
+      const answer = await caller.call({
+        ...context,
+        method: 'GET',
+        path: ['api', 'internal', 'balance', 'user', userId],
+        schema: balanceSchema,
+      });
       if (answer.kind === 'ok') return { kind: mayAllocate(answer.value.status) ? 'allowed' : 'refused', ...answer.value };
       if (answer.kind === 'refused' && answer.status === 402) return { kind: 'refused', status: 'insufficient', balance: 0 };
       // An account billing does not know is no statement about money: the policy for outages decides.

@@ -3,10 +3,10 @@ import type { BalanceFact } from '../allocation/facts.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
 import type { BalanceClient, FetchedBalance } from './balance-client.ts';
-import { createBatchReader, type BatchReader } from './batch-reader.ts';
+import { type BatchReader, createBatchReader } from './batch-reader.ts';
 import { createCached } from './cached.ts';
 import { failureTtlMs } from './failure-ttl.ts';
-import { NEIGHBOURS, type CallContext } from './neighbour.ts';
+import { type CallContext, NEIGHBOURS } from './neighbour.ts';
 
 export interface BalanceFactsDeps {
   readonly redis: Redis | Cluster;
@@ -41,7 +41,9 @@ export function createBalanceFacts(deps: BalanceFactsDeps): BalanceFacts {
   });
   return {
     async balanceOf(userId, context) {
-      const balance = await cached.read(userId, context.deadlineMs, (leftMs) => deps.client.fetchBalance(userId, { ...context, deadlineMs: leftMs }));
+      const balance = await cached.read(userId, context.deadlineMs, (leftMs) =>
+        deps.client.fetchBalance(userId, { ...context, deadlineMs: leftMs }),
+      );
       if (balance === undefined) return { kind: 'unavailable', reason: 'no answer of billing-service in time' };
       return balance.kind === 'unavailable' ? { kind: 'unavailable', reason: balance.reason } : balance;
     },
@@ -54,5 +56,7 @@ function decodeBalance(text: string): FetchedBalance | undefined {
   const value: unknown = JSON.parse(text);
   if (typeof value !== 'object' || value === null || !('kind' in value)) return undefined;
   if (value.kind === 'unavailable') return 'reason' in value ? (value as FetchedBalance) : undefined;
-  return (value.kind === 'allowed' || value.kind === 'refused') && 'status' in value && 'balance' in value ? (value as FetchedBalance) : undefined;
+  return (value.kind === 'allowed' || value.kind === 'refused') && 'status' in value && 'balance' in value
+    ? (value as FetchedBalance)
+    : undefined;
 }

@@ -48,7 +48,15 @@ export function createBillingClient(caller: HttpCaller): BillingClient {
   let batchRoute = true;
 
   function reportBilling(item: BillingItem, context: CallContext): Promise<CallAnswer<unknown>> {
-    return caller.call({ ...context, method: 'POST', path: SINGLE, body: item, idempotencyKey: item.allocationId, schema: z.unknown(), retries: 0 });
+    return caller.call({
+      ...context,
+      method: 'POST',
+      path: SINGLE,
+      body: item,
+      idempotencyKey: item.allocationId,
+      schema: z.unknown(),
+      retries: 0,
+    });
   }
 
   async function oneByOne(items: readonly BillingItem[], context: CallContext): Promise<BilledItem[]> {
@@ -68,7 +76,8 @@ export function createBillingClient(caller: HttpCaller): BillingClient {
       if (!batchRoute) return oneByOne(items, context);
       const ends = performance.now() + context.deadlineMs;
       const answer = await caller.call({ ...context, ...batchCall(items), retries: 0 });
-      if (answer.kind !== 'refused' || !NO_BATCH_ROUTE.has(answer.status)) return items.map((item) => ({ allocationId: item.allocationId, answer: answerFor(item, answer) }));
+      if (answer.kind !== 'refused' || !NO_BATCH_ROUTE.has(answer.status))
+        return items.map((item) => ({ allocationId: item.allocationId, answer: answerFor(item, answer) }));
       batchRoute = false;
       return oneByOne(items, { ...context, deadlineMs: ends - performance.now() });
     },
@@ -89,7 +98,9 @@ function batchCall(items: readonly BillingItem[]) {
 
 /** The same ids in any order give the same key. */
 export function batchKey(allocationIds: readonly string[]): string {
-  return createHash('sha256').update([...allocationIds].sort().join(',')).digest('hex');
+  return createHash('sha256')
+    .update([...allocationIds].sort().join(','))
+    .digest('hex');
 }
 
 type BatchAnswer = CallAnswer<z.output<typeof batchSchema>>;
@@ -100,5 +111,7 @@ function answerFor(item: BillingItem, batch: BatchAnswer): CallAnswer<unknown> {
   if (result === undefined) return { kind: 'refused', status: 200, reason: 'billing-service left the item out of its answer' };
   const { status } = result;
   const billed = typeof status === 'number' ? status < 300 : BILLED.has(status.toLowerCase());
-  return billed ? { kind: 'ok', value: result } : { kind: 'refused', status: 200, reason: `billing-service answered ${status} for the item` };
+  return billed
+    ? { kind: 'ok', value: result }
+    : { kind: 'refused', status: 200, reason: `billing-service answered ${status} for the item` };
 }

@@ -94,5 +94,10 @@ async function runThrough<T>(circuit: CircuitBreaker<[() => Promise<unknown>]>, 
 }
 
 function isRejection(error: unknown): boolean {
-  return error instanceof Error && CircuitBreaker.isOurError(error) && 'code' in error && (error.code === 'EOPENBREAKER' || error.code === 'ESHUTDOWN');
+  return (
+    error instanceof Error &&
+    CircuitBreaker.isOurError(error) &&
+    'code' in error &&
+    (error.code === 'EOPENBREAKER' || error.code === 'ESHUTDOWN')
+  );
 }

@@ -103,7 +103,17 @@ export function createCached<T>(options: CachedOptions<T>): Cached<T> {
     count.miss.inc();
     const value = await fetch();
     const keys = [keyOf('fresh', id), keyOf('lock', id), keyOf('last', id)];
-    await orMiss(redis.eval(STORE, keys.length, ...keys, token, JSON.stringify(value), Math.ceil(options.ttlMs(value)), Math.ceil(options.keepMs(value))));
+    await orMiss(
+      redis.eval(
+        STORE,
+        keys.length,
+        ...keys,
+        token,
+        JSON.stringify(value),
+        Math.ceil(options.ttlMs(value)),
+        Math.ceil(options.keepMs(value)),
+      ),
+    );
     return value;
   }
 

@@ -3,7 +3,7 @@ import { Agent as HttpsAgent } from 'node:https';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
-import { BreakerOpen, createBreaker, type Breaker, type BreakerState } from './breaker.ts';
+import { type Breaker, BreakerOpen, type BreakerState, createBreaker } from './breaker.ts';
 import { CALLER_DEFAULTS, type Call, type CallerTuning } from './call.ts';
 import { createGate } from './gate.ts';
 import { createExchange, NeighbourFault } from './http-exchange.ts';
@@ -84,7 +84,12 @@ async function guarded<T>(breaker: Breaker, work: () => Promise<CallAnswer<T>>):
     return await breaker.run(work);
   } catch (error) {
     if (error instanceof BreakerOpen) return notAsked(error.message);
-    return { kind: 'unavailable', reason: messageOf(error), asked: true, retryAfterMs: error instanceof NeighbourFault ? error.retryAfterMs : undefined };
+    return {
+      kind: 'unavailable',
+      reason: messageOf(error),
+      asked: true,
+      retryAfterMs: error instanceof NeighbourFault ? error.retryAfterMs : undefined,
+    };
   }
 }
 

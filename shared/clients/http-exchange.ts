@@ -1,7 +1,7 @@
 import type { Agent as HttpAgent } from 'node:http';
 import type { Agent as HttpsAgent } from 'node:https';
-import got, { RequestError, TimeoutError, type Got, type OptionsOfTextResponseBody, type Response, type RetryObject } from 'got';
-import { z } from 'zod';
+import got, { type Got, type OptionsOfTextResponseBody, RequestError, type Response, type RetryObject, TimeoutError } from 'got';
+import type { z } from 'zod';
 import { messageOf } from '../errors.ts';
 import type { Call, CallerTuning } from './call.ts';
 import type { CallAnswer, Neighbour } from './neighbour.ts';
@@ -46,7 +46,10 @@ export function createExchange(deps: ExchangeDeps): Exchange {
   return async (request, deadline) => {
     const abort = new AbortController();
     // Covers attempts and pauses together, which got's own request timeout does not.
-    const timer = setTimeout(() => abort.abort(new NeighbourFault(`no answer of ${deps.neighbour.name}-service in time`)), deadline - performance.now());
+    const timer = setTimeout(
+      () => abort.abort(new NeighbourFault(`no answer of ${deps.neighbour.name}-service in time`)),
+      deadline - performance.now(),
+    );
     try {
       deps.budget.earn();
       const token = await deps.token.current();
@@ -86,7 +89,12 @@ function urlOf(neighbour: Neighbour, path: readonly string[]): string {
   return `${neighbour.baseUrl.replace(/\/+$/, '')}/${path.map(encodeURIComponent).join('/')}`;
 }
 
-function optionsFor<T>(deps: ExchangeDeps, request: Call<T>, deadline: number, { signal, token }: { signal: AbortSignal; token: string }): OptionsOfTextResponseBody {
+function optionsFor<T>(
+  deps: ExchangeDeps,
+  request: Call<T>,
+  deadline: number,
+  { signal, token }: { signal: AbortSignal; token: string },
+): OptionsOfTextResponseBody {
   return {
     method: request.method,
     headers: {
@@ -119,14 +127,14 @@ function pauseBefore(deps: ExchangeDeps, { attemptCount, retryAfter }: RetryObje
 
 function answerOf<T>(response: Response<string>, schema: z.ZodType<T>, { name }: Neighbour): CallAnswer<T> {
   const { statusCode } = response;
-  if (statusCode >= 200 && statusCode < 300) return { kind: 'ok', value: valueOf(response.body, schema, name) };
+  if (statusCode >= 200 && statusCode < 300) return { kind: 'ok', value: readBody(response.body, schema, name) };
   if (statusCode >= 400 && statusCode < 500 && !FAULTY_CLIENT_STATUSES.has(statusCode)) {
     return { kind: 'refused', status: statusCode, reason: `${name}-service answered ${statusCode}` };
   }
   throw new NeighbourFault(`${name}-service answered ${statusCode}`, { retryAfterMs: retryAfterOf(response.headers['retry-after']) });
 }
 
-function valueOf<T>(body: string, schema: z.ZodType<T>, name: string): T {
+function readBody<T>(body: string, schema: z.ZodType<T>, name: string): T {
   let json: unknown;
   try {
     // A write may be answered with an empty body; whether that will do is for the schema to say.
@@ -137,7 +145,9 @@ function valueOf<T>(body: string, schema: z.ZodType<T>, name: string): T {
   const parsed = schema.safeParse(json);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new NeighbourFault(`the answer of ${name}-service is malformed: ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`, { cause: parsed.error });
+  throw new NeighbourFault(`the answer of ${name}-service is malformed: ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`, {
+    cause: parsed.error,
+  });
 }
 
 function retryAfterOf(header: string | string[] | undefined): number | undefined {

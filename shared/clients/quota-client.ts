@@ -1,4 +1,4 @@
-import { quotaSchema, type Quota } from '../quota/quota.ts';
+import { type Quota, quotaSchema } from '../quota/quota.ts';
 import type { HttpCaller } from './http-caller.ts';
 import type { CallContext } from './neighbour.ts';
 

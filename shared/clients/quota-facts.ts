@@ -2,10 +2,10 @@ import type { Cluster, Redis } from 'ioredis';
 import type { QuotaFact } from '../allocation/facts.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
-import { createBatchReader, type BatchReader } from './batch-reader.ts';
+import { type BatchReader, createBatchReader } from './batch-reader.ts';
 import { createCached } from './cached.ts';
 import { failureTtlMs } from './failure-ttl.ts';
-import { NEIGHBOURS, type CallContext } from './neighbour.ts';
+import { type CallContext, NEIGHBOURS } from './neighbour.ts';
 import type { FetchedQuota, QuotaClient } from './quota-client.ts';
 
 export interface QuotaFactsDeps {
@@ -51,7 +51,9 @@ export function createQuotaFacts(deps: QuotaFactsDeps): QuotaFacts {
 
   return {
     async quotaOf(userId, context) {
-      const quota = await cached.read(userId, context.deadlineMs, (leftMs) => deps.client.fetchQuota(userId, { ...context, deadlineMs: leftMs }));
+      const quota = await cached.read(userId, context.deadlineMs, (leftMs) =>
+        deps.client.fetchQuota(userId, { ...context, deadlineMs: leftMs }),
+      );
       if (quota === undefined) return onOutage(userId, 'no answer of user-service in time');
       if (quota.kind === 'unavailable') return onOutage(userId, quota.reason);
       return quota.kind === 'known' ? { kind: 'known', quota: quota.quota, stale: false } : quota;
@@ -64,7 +66,10 @@ export function createQuotaFacts(deps: QuotaFactsDeps): QuotaFacts {
 function decodeQuota(text: string): FetchedQuota | undefined {
   const value: unknown = JSON.parse(text);
   if (typeof value !== 'object' || value === null || !('kind' in value)) return undefined;
-  if (value.kind === 'known') return 'quota' in value && isObject(value.quota) && 'limits' in value.quota && isObject(value.quota.limits) ? (value as FetchedQuota) : undefined;
+  if (value.kind === 'known')
+    return 'quota' in value && isObject(value.quota) && 'limits' in value.quota && isObject(value.quota.limits)
+      ? (value as FetchedQuota)
+      : undefined;
   return value.kind === 'none' || (value.kind === 'unavailable' && 'reason' in value) ? (value as FetchedQuota) : undefined;
 }
 

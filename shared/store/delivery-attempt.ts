@@ -14,5 +14,7 @@ export interface Pause {
 
 /** The failures as a JSON recordset: id, reason (shortened), wait (ms), and what else they carry. */
 export function failuresJson(failures: readonly FailedDelivery[]): string {
-  return JSON.stringify(failures.map(({ retryAfterMs = 0, reason, ...rest }) => ({ ...rest, reason: reason.slice(0, 1_000), wait: retryAfterMs })));
+  return JSON.stringify(
+    failures.map(({ retryAfterMs = 0, reason, ...rest }) => ({ ...rest, reason: reason.slice(0, 1_000), wait: retryAfterMs })),
+  );
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { failuresJson, type FailedDelivery, type Pause } from './delivery-attempt.ts';
+import { type FailedDelivery, failuresJson, type Pause } from './delivery-attempt.ts';
 import type { Store } from './store.ts';
 import { translated } from './store-errors.ts';
 

@@ -1,4 +1,4 @@
-import { failuresJson, type FailedDelivery, type Pause } from './delivery-attempt.ts';
+import { type FailedDelivery, failuresJson, type Pause } from './delivery-attempt.ts';
 import type { Store } from './store.ts';
 import { translated } from './store-errors.ts';
 

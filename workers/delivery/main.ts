@@ -1,0 +1,76 @@
+import { createBillingClient } from '../../shared/clients/billing-client.ts';
+import { createHttpCaller } from '../../shared/clients/http-caller.ts';
+import { NEIGHBOURS } from '../../shared/clients/neighbour.ts';
+import { createServiceToken } from '../../shared/clients/service-token.ts';
+import { createUsageClient } from '../../shared/clients/usage-client.ts';
+import type { Config } from '../../shared/config.ts';
+import { createLogger, type Logger } from '../../shared/logger.ts';
+import { createMetrics } from '../../shared/metrics.ts';
+import { readConfig } from '../../shared/read-config.ts';
+import { startMetricsServer } from '../../shared/run/metrics-server.ts';
+import { type Life, runProcess } from '../../shared/run/process.ts';
+import { createStore } from '../../shared/store/store.ts';
+import type { DeliveryPolicy } from './delivery-deps.ts';
+import { DELIVERY_JOB_DEADLINE_MS, startDelivery } from './start-delivery.ts';
+
+const NAME = 'worker-delivery';
+
+const config = readConfig();
+const logger = createLogger(NAME, config.LOG_LEVEL);
+await runProcess(NAME, (life) => start(life, config, logger), { shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT * 1_000, logger });
+
+/** Opens what deliveries need and starts them. */
+async function start(life: Life, config: Config, logger: Logger): Promise<void> {
+  const metrics = createMetrics(NAME);
+  const store = createStore({
+    databaseUrl: config.DATABASE_URL,
+    poolSize: Math.min(config.DB_POOL_SIZE, 4),
+    acquireTimeoutMs: config.DB_ACQUIRE_TIMEOUT_MS,
+    statementTimeoutMs: config.DB_STATEMENT_TIMEOUT_MS,
+    applicationName: NAME,
+  });
+  life.onClose('store', store.close);
+
+  const token = createServiceToken(config.SERVICE_TOKEN_SECRET);
+  const userService = createHttpCaller({ neighbour: { ...NEIGHBOURS.user, baseUrl: config.USER_SERVICE_URL }, token, logger, metrics });
+  life.onClose('user-service', userService.close);
+  const billingService = createHttpCaller({
+    neighbour: { ...NEIGHBOURS.billing, baseUrl: config.BILLING_SERVICE_URL },
+    token,
+    logger,
+    metrics,
+  });
+  life.onClose('billing-service', billingService.close);
+
+  const worker = startDelivery({
+    store,
+    usage: createUsageClient(userService),
+    billing: createBillingClient(billingService),
+    policy: policyOf(config),
+    redisAddress: { url: config.REDIS_URL, clusterNodes: config.REDIS_CLUSTER_NODES },
+    prefix: config.QUEUE_PREFIX,
+    metrics,
+    logger,
+  });
+  life.onClose('delivery worker', worker.close);
+
+  const health = () => ({ queue: worker.healthy() });
+  const server = await startMetricsServer({ host: config.METRICS_HOST, port: metricsPort(), registry: metrics.registry, health, logger });
+  logger.info({ port: server.port }, 'metrics are served');
+  life.onClose('metrics server', server.close);
+}
+
+function policyOf(config: Config): DeliveryPolicy {
+  return {
+    maxAttempts: config.BILLING_MAX_ATTEMPTS,
+    pause: { baseMs: config.DELIVERY_BACKOFF_BASE_MS, maxMs: config.DELIVERY_BACKOFF_MAX_MS },
+    notAskedPauseMs: Math.min(5_000, config.DELIVERY_BACKOFF_MAX_MS),
+    leaseMs: DELIVERY_JOB_DEADLINE_MS + 15_000,
+    callMs: DELIVERY_JOB_DEADLINE_MS / 3,
+  };
+}
+
+/** The configured port is the API's unless it is said for this process. */
+function metricsPort(): number {
+  return Number(process.env['METRICS_PORT'] ?? 0);
+}
