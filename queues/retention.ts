@@ -3,19 +3,19 @@
  * `limit` bounds what one completion may remove, since an age alone can block Redis while it clears a backlog.
  */
 export interface Retention {
-	readonly age: number;
-	readonly count: number;
-	readonly limit: number;
+  readonly age: number;
+  readonly count: number;
+  readonly limit: number;
 }
 
 /** How a job is retried and kept: BullMQ's job options, written once per job. */
 export interface JobOptions {
-	readonly attempts: number;
-	readonly backoff: {
-		readonly type: "exponential" | "fixed";
-		readonly delay: number;
-		readonly jitter?: number;
-	};
-	readonly removeOnComplete: Retention;
-	readonly removeOnFail: Retention;
+  readonly attempts: number;
+  readonly backoff: {
+    readonly type: 'exponential' | 'fixed';
+    readonly delay: number;
+    readonly jitter?: number;
+  };
+  readonly removeOnComplete: Retention;
+  readonly removeOnFail: Retention;
 }

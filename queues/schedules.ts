@@ -2,38 +2,33 @@ const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 
 /** When a recurring job runs: every so many ms, or by cron in a time zone. */
-export type Recurrence =
-	| { readonly everyMs: number }
-	| { readonly cron: string; readonly tz: string };
+export type Recurrence = { readonly everyMs: number } | { readonly cron: string; readonly tz: string };
 
 export interface Schedule {
-	readonly name: string;
-	readonly recurrence: Recurrence;
+  readonly name: string;
+  readonly recurrence: Recurrence;
 }
 
 /** The recurring jobs, with their usual times; `schedulesFor` puts in what an operator set differently. */
 export const SCHEDULES = [
-	{ name: "expire", recurrence: { everyMs: SECOND } },
-	{ name: "reconcile", recurrence: { everyMs: MINUTE } },
-	{ name: "waitlist", recurrence: { everyMs: 5 * SECOND } },
-	{ name: "billing-retry", recurrence: { everyMs: 15 * MINUTE } },
-	{ name: "cleanup", recurrence: { cron: "0 2 * * *", tz: "UTC" } },
+  { name: 'expire', recurrence: { everyMs: SECOND } },
+  { name: 'reconcile', recurrence: { everyMs: MINUTE } },
+  { name: 'waitlist', recurrence: { everyMs: 5 * SECOND } },
+  { name: 'billing-retry', recurrence: { everyMs: 15 * MINUTE } },
+  { name: 'cleanup', recurrence: { cron: '0 2 * * *', tz: 'UTC' } },
 ] as const satisfies readonly Schedule[];
 
 /**
  * @param expiryTickSeconds  how often due allocations are ended
  * @param cleanupTimeZone    IANA zone of the daily cleanup
  */
-export function schedulesFor(settings: {
-	expiryTickSeconds: number;
-	cleanupTimeZone: string;
-}): readonly Schedule[] {
-	const changed: Readonly<Record<string, Recurrence>> = {
-		expire: { everyMs: settings.expiryTickSeconds * SECOND },
-		cleanup: { cron: "0 2 * * *", tz: settings.cleanupTimeZone },
-	};
-	return SCHEDULES.map(({ name, recurrence }) => ({
-		name,
-		recurrence: changed[name] ?? recurrence,
-	}));
+export function schedulesFor(settings: { expiryTickSeconds: number; cleanupTimeZone: string }): readonly Schedule[] {
+  const changed: Readonly<Record<string, Recurrence>> = {
+    expire: { everyMs: settings.expiryTickSeconds * SECOND },
+    cleanup: { cron: '0 2 * * *', tz: settings.cleanupTimeZone },
+  };
+  return SCHEDULES.map(({ name, recurrence }) => ({
+    name,
+    recurrence: changed[name] ?? recurrence,
+  }));
 }

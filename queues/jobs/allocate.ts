@@ -1,55 +1,54 @@
-import { z } from "zod";
-import { askedAllocation } from "../../shared/allocation/asked.ts";
-import { partyId } from "../../shared/allocation/party-id.ts";
-import { TIERS } from "../../shared/allocation/tier.ts";
-import { QUEUES } from "../names.ts";
-import type { JobOptions } from "../retention.ts";
+import { z } from 'zod';
+import { askedAllocation } from '../../shared/allocation/asked.ts';
+import { partyId } from '../../shared/allocation/party-id.ts';
+import { TIERS } from '../../shared/allocation/tier.ts';
+import { QUEUES } from '../names.ts';
+import type { JobOptions } from '../retention.ts';
 
 export type {
-	AllocateOutcome,
-	GrantedAllocation,
-} from "../../shared/allocation/outcome.ts";
+  AllocateOutcome,
+  GrantedAllocation,
+} from '../../shared/allocation/outcome.ts';
 
 /** Name of the job that decides one allocation request. */
-export const ALLOCATE = "allocate";
+export const ALLOCATE = 'allocate';
 
 /**
  * The caller's own words. No device, no quota, no secret: the worker gathers facts when it decides.
  * `acceptedAt` is the caller's clock in ms and feeds metrics only; `fairStart` is the job's place in the fair order.
  */
 export const allocatePayload = z.object({
-	requestId: z.guid(),
-	caller: z.string().min(1).max(300),
-	source: z.enum(["http", "client", "event"]),
-	userId: partyId,
-	tenantId: partyId.nullable(),
-	tier: z.enum(TIERS),
-	asked: askedAllocation,
-	traceId: z.string().max(200).optional(),
-	replyTo: z.string().max(100).optional(),
-	acceptedAt: z.number(),
-	fairStart: z.number(),
+  requestId: z.guid(),
+  caller: z.string().min(1).max(300),
+  source: z.enum(['http', 'client', 'event']),
+  userId: partyId,
+  tenantId: partyId.nullable(),
+  tier: z.enum(TIERS),
+  asked: askedAllocation,
+  traceId: z.string().max(200).optional(),
+  replyTo: z.string().max(100).optional(),
+  acceptedAt: z.number(),
+  fairStart: z.number(),
 });
 
 export type AllocatePayload = z.output<typeof allocatePayload>;
 
 /** An allocate job before the fair order has placed it. */
-export type NewAllocate = Omit<AllocatePayload, "fairStart">;
+export type NewAllocate = Omit<AllocatePayload, 'fairStart'>;
 
 /**
  * The job id is the request id: asking twice while the first waits is one job.
  * Retried soon, since somebody waits; after the last attempt the reconciler asks again.
  */
 export const allocateJob = {
-	queue: QUEUES.allocate,
-	name: ALLOCATE,
-	payload: allocatePayload,
-	idOf: (payload: Pick<AllocatePayload, "requestId">): string =>
-		payload.requestId,
-	options: {
-		attempts: 5,
-		backoff: { type: "exponential", delay: 200, jitter: 0.5 },
-		removeOnComplete: { age: 600, count: 10_000, limit: 1_000 },
-		removeOnFail: { age: 24 * 3_600, count: 10_000, limit: 1_000 },
-	} satisfies JobOptions,
+  queue: QUEUES.allocate,
+  name: ALLOCATE,
+  payload: allocatePayload,
+  idOf: (payload: Pick<AllocatePayload, 'requestId'>): string => payload.requestId,
+  options: {
+    attempts: 5,
+    backoff: { type: 'exponential', delay: 200, jitter: 0.5 },
+    removeOnComplete: { age: 600, count: 10_000, limit: 1_000 },
+    removeOnFail: { age: 24 * 3_600, count: 10_000, limit: 1_000 },
+  } satisfies JobOptions,
 } as const;

@@ -1,10 +1,10 @@
-import { z } from "zod";
-import { QUEUES } from "../names.ts";
-import type { JobOptions } from "../retention.ts";
+import { z } from 'zod';
+import { QUEUES } from '../names.ts';
+import type { JobOptions } from '../retention.ts';
 
 /** Name of the job that tells the user service of use, and of the one that bills ended allocations. */
-export const DELIVER_USAGE = "deliver-usage";
-export const DELIVER_BILLING = "deliver-billing";
+export const DELIVER_USAGE = 'deliver-usage';
+export const DELIVER_BILLING = 'deliver-billing';
 
 /** Most rows one delivery job carries. */
 export const MAX_DELIVERY_ROWS = 100;
@@ -13,40 +13,37 @@ export const MAX_DELIVERY_ROWS = 100;
  * A wake-up: which rows to look at. The rows say whether and when they are delivered, how often it was tried and what
  * comes next, so running a job twice, late or never loses nothing. Outbox ids are bigint texts, ledger ids UUIDs.
  */
-export const deliverPayload = z.discriminatedUnion("kind", [
-	z.object({
-		kind: z.literal("usage"),
-		ids: z
-			.array(z.string().regex(/^\d{1,19}$/))
-			.min(1)
-			.max(MAX_DELIVERY_ROWS),
-	}),
-	z.object({
-		kind: z.literal("billing"),
-		ids: z.array(z.guid()).min(1).max(MAX_DELIVERY_ROWS),
-	}),
+export const deliverPayload = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('usage'),
+    ids: z
+      .array(z.string().regex(/^\d{1,19}$/))
+      .min(1)
+      .max(MAX_DELIVERY_ROWS),
+  }),
+  z.object({
+    kind: z.literal('billing'),
+    ids: z.array(z.guid()).min(1).max(MAX_DELIVERY_ROWS),
+  }),
 ]);
 
 export type DeliverPayload = z.output<typeof deliverPayload>;
 
 /** The job name of a payload. */
-export function deliverJobName(
-	payload: DeliverPayload,
-): typeof DELIVER_USAGE | typeof DELIVER_BILLING {
-	return payload.kind === "usage" ? DELIVER_USAGE : DELIVER_BILLING;
+export function deliverJobName(payload: DeliverPayload): typeof DELIVER_USAGE | typeof DELIVER_BILLING {
+  return payload.kind === 'usage' ? DELIVER_USAGE : DELIVER_BILLING;
 }
 
 export const deliverJob = {
-	queue: QUEUES.delivery,
-	payload: deliverPayload,
-	/** The first row names the job: handing out the same head row twice while the first job waits is one job. */
-	idOf: (payload: DeliverPayload): string =>
-		`${payload.kind}-${payload.ids[0]}`,
-	/** One attempt: the row keeps the count and the time of the next one. Nothing is kept: a kept id would block the next wake-up. */
-	options: {
-		attempts: 1,
-		backoff: { type: "fixed", delay: 1_000 },
-		removeOnComplete: { age: 1, count: 0, limit: 1_000 },
-		removeOnFail: { age: 1, count: 0, limit: 1_000 },
-	} satisfies JobOptions,
+  queue: QUEUES.delivery,
+  payload: deliverPayload,
+  /** The first row names the job: handing out the same head row twice while the first job waits is one job. */
+  idOf: (payload: DeliverPayload): string => `${payload.kind}-${payload.ids[0]}`,
+  /** One attempt: the row keeps the count and the time of the next one. Nothing is kept: a kept id would block the next wake-up. */
+  options: {
+    attempts: 1,
+    backoff: { type: 'fixed', delay: 1_000 },
+    removeOnComplete: { age: 1, count: 0, limit: 1_000 },
+    removeOnFail: { age: 1, count: 0, limit: 1_000 },
+  } satisfies JobOptions,
 } as const;

@@ -1,0 +1,27 @@
+import { createScript } from './redis-script.ts';
+
+/**
+ * Forgets finished jobs, so that their ids can be used again; live ones are left alone.
+ * KEYS completed and failed sets; ARGV key prefix of jobs, then ids. Answers how many were forgotten.
+ */
+export const FORGET_FINISHED = createScript(`
+local forgotten = 0
+for i = 2, #ARGV do
+  local job = ARGV[1] .. ARGV[i]
+  if redis.call('HEXISTS', job, 'finishedOn') == 1 then
+    redis.call('ZREM', KEYS[1], ARGV[i])
+    redis.call('ZREM', KEYS[2], ARGV[i])
+    redis.call('DEL', job, job .. ':logs')
+    forgotten = forgotten + 1
+  end
+end
+return forgotten`);
+
+/** Which jobs exist and are not finished. ARGV key prefix of jobs, then ids. Answers their ids. */
+export const UNDER_WAY = createScript(`
+local found = {}
+for i = 2, #ARGV do
+  local job = ARGV[1] .. ARGV[i]
+  if redis.call('EXISTS', job) == 1 and redis.call('HEXISTS', job, 'finishedOn') == 0 then found[#found + 1] = ARGV[i] end
+end
+return found`);

@@ -1,0 +1,159 @@
+import { Queue } from 'bullmq';
+import type { Cluster, Redis } from 'ioredis';
+import type { AllocationRequest } from '../shared/allocation/facts.ts';
+import { SchedulerError } from '../shared/errors.ts';
+import { placeInFairOrder } from './fair-order.ts';
+import type { Place } from './fair-order-model.ts';
+import { FORGET_FINISHED, UNDER_WAY } from './job-scripts.ts';
+import { allocateJob, type NewAllocate } from './jobs/allocate.ts';
+import { type CancelPayload, cancelJob } from './jobs/cancel.ts';
+import { type DeliverPayload, deliverJob, deliverJobName } from './jobs/deliver.ts';
+import { type MaintenanceJobName, type MaintenancePayload, maintenanceJob } from './jobs/maintenance.ts';
+import { type ReleasePayload, releaseJob } from './jobs/release.ts';
+import { QUEUES, type QueueName } from './names.ts';
+
+/** What is needed of a logger here. */
+interface WarnLog {
+  warn(details: object, message: string): void;
+}
+
+export interface ProducerOptions {
+  /** A connection that fails fast (`producer`); the caller closes it. */
+  readonly redis: Redis | Cluster;
+  readonly prefix: string;
+  /** Waiting allocate jobs above which new ones are refused. */
+  readonly maxWaitingJobs: number;
+  readonly logger: WarnLog;
+}
+
+/** A request whose job may be lost or finished, as its row tells it. */
+export type RequestAgain = AllocationRequest & { readonly createdAt: Date };
+
+/**
+ * The one way to put jobs into queues. Every method throws QUEUE_UNAVAILABLE when Redis gives no answer; the job may
+ * exist nevertheless, so ask again with the same id.
+ */
+export interface Producer {
+  /** Enqueues new requests in their fair order. Throws OVERLOADED, all or none, when too many wait. */
+  allocate(requests: readonly NewAllocate[]): Promise<void>;
+  /** Enqueues accepted requests again: a finished job of the same id is forgotten first, a live one stays as it is. Never OVERLOADED. */
+  allocateAgain(requests: readonly RequestAgain[]): Promise<void>;
+  release(payload: ReleasePayload): Promise<void>;
+  releaseMany(payloads: readonly ReleasePayload[]): Promise<void>;
+  cancel(payload: CancelPayload): Promise<void>;
+  deliver(payloads: readonly DeliverPayload[]): Promise<void>;
+  /** Runs a scheduled job now, beside its schedule. */
+  runNow(name: MaintenanceJobName): Promise<void>;
+  /** Whether a job exists, finished ones included. */
+  hasJob(queue: QueueName, id: string): Promise<boolean>;
+  /** Which of these requests have an allocate job that is waiting, running or to be retried. */
+  underWay(requestIds: readonly string[]): Promise<ReadonlySet<string>>;
+  /** Allocate jobs that wait. */
+  waiting(): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** Jobs added by one pipeline. */
+const BULK = 500;
+
+export function createProducer({ redis, prefix, maxWaitingJobs, logger }: ProducerOptions): Producer {
+  const open = <Payload>(name: QueueName) => {
+    const queue = new Queue<Payload, unknown, string>(name, { connection: redis, prefix, skipWaitingForReady: true });
+    queue.on('error', (error) => logger.warn({ err: error, queue: name }, 'queue error'));
+    return queue;
+  };
+  const allocations = open(QUEUES.allocate);
+  const releases = open(QUEUES.release);
+  const deliveries = open(QUEUES.delivery);
+  const maintenance = open<MaintenancePayload>(QUEUES.maintenance);
+  const jobKeys = `${prefix}:${QUEUES.allocate}`;
+
+  async function addInFairOrder(requests: readonly NewAllocate[], maxWaiting: number): Promise<void> {
+    for (let from = 0; from < requests.length; from += BULK) {
+      const group = requests.slice(from, from + BULK);
+      const placing = await placeInFairOrder(redis, prefix, group, maxWaiting);
+      if (placing.kind === 'overloaded')
+        throw new SchedulerError('OVERLOADED', { details: { waiting: placing.waiting, max: maxWaiting }, retryAfter: 5 });
+      await addAll(
+        allocations,
+        group.map((request, index) => allocateEntry(request, placing.places[index])),
+      );
+    }
+  }
+
+  async function allocateAgain(requests: readonly RequestAgain[]): Promise<void> {
+    if (requests.length === 0) return;
+    await FORGET_FINISHED.run(
+      redis,
+      [`${jobKeys}:completed`, `${jobKeys}:failed`],
+      [`${jobKeys}:`, ...requests.map(({ requestId }) => requestId)],
+    );
+    await addInFairOrder(requests.map(toNew), Number.MAX_SAFE_INTEGER);
+  }
+
+  async function underWay(requestIds: readonly string[]): Promise<ReadonlySet<string>> {
+    if (requestIds.length === 0) return new Set();
+    const reply = await UNDER_WAY.run(redis, [`${jobKeys}:active`], [`${jobKeys}:`, ...requestIds]);
+    return new Set(Array.isArray(reply) ? reply.map(String) : []);
+  }
+
+  const releaseMany = (payloads: readonly ReleasePayload[]) =>
+    addAll(
+      releases,
+      payloads.map((data) => ({ name: releaseJob.name, data, opts: { ...releaseJob.options, jobId: releaseJob.idOf(data) } })),
+    );
+
+  return {
+    allocate: (requests) => asQueueError(() => addInFairOrder(requests, maxWaitingJobs)),
+    allocateAgain: (requests) => asQueueError(() => allocateAgain(requests)),
+    release: (payload) => asQueueError(() => releaseMany([payload])),
+    releaseMany: (payloads) => asQueueError(() => releaseMany(payloads)),
+    cancel: (data) =>
+      asQueueError(() => addAll(releases, [{ name: cancelJob.name, data, opts: { ...cancelJob.options, jobId: cancelJob.idOf(data) } }])),
+    deliver: (payloads) =>
+      asQueueError(() =>
+        addAll(
+          deliveries,
+          payloads.map((data) => ({ name: deliverJobName(data), data, opts: { ...deliverJob.options, jobId: deliverJob.idOf(data) } })),
+        ),
+      ),
+    runNow: (name) => asQueueError(() => addAll(maintenance, [{ name, data: { by: 'operator' }, opts: maintenanceJob.options }])),
+    hasJob: (queue, id) => asQueueError(async () => (await redis.exists(`${prefix}:${queue}:${id}`)) === 1),
+    underWay: (requestIds) => asQueueError(() => underWay(requestIds)),
+    waiting: () => asQueueError(async () => (await redis.zcard(`${jobKeys}:prioritized`)) + (await redis.llen(`${jobKeys}:wait`))),
+    close: async () => {
+      for (const queue of [allocations, releases, deliveries, maintenance]) await queue.close();
+    },
+  };
+}
+
+type Entry<Payload> = Parameters<Queue<Payload, unknown, string>['addBulk']>[0][number];
+
+/** One job needs no transaction around it. */
+async function addAll<Payload>(queue: Queue<Payload, unknown, string>, entries: readonly Entry<Payload>[]): Promise<void> {
+  const [first] = entries;
+  if (first === undefined) return;
+  if (entries.length === 1) await queue.add(first.name, first.data, first.opts);
+  else for (let from = 0; from < entries.length; from += BULK) await queue.addBulk(entries.slice(from, from + BULK));
+}
+
+function allocateEntry(request: NewAllocate, place: Place | undefined) {
+  return {
+    name: allocateJob.name,
+    data: { ...request, fairStart: place?.fairStart ?? 0 },
+    opts: { ...allocateJob.options, jobId: allocateJob.idOf(request), priority: place?.tag ?? 1 },
+  };
+}
+
+function toNew({ createdAt, traceId, ...request }: RequestAgain): NewAllocate {
+  return { ...request, ...(traceId === undefined ? {} : { traceId }), acceptedAt: createdAt.getTime() };
+}
+
+async function asQueueError<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof SchedulerError) throw error;
+    throw new SchedulerError('QUEUE_UNAVAILABLE', { cause: error, retryAfter: 1 });
+  }
+}
