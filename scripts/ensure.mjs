@@ -1,0 +1,43 @@
+// Makes a fresh clone ready: dependencies, the generated Prisma client and, when asked, servers and schema. Plain
+// JavaScript without dependencies, as it runs on the Node of the host (20 or newer) before anything is installed.
+//
+//   node scripts/ensure.mjs              dependencies and the generated client
+//   node scripts/ensure.mjs --services   and Postgres, Redis, RabbitMQ up, the database at its newest migration
+import { spawnSync } from 'node:child_process';
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const own = (...parts) => join(root, ...parts);
+const changedAt = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
+const runtime = own('node_modules', '.bin', process.platform === 'win32' ? 'node.cmd' : 'node');
+
+/** npm writes node_modules/.package-lock.json at the end of an installation. */
+function dependenciesAreMissing() {
+  return !existsSync(runtime) || changedAt(own('node_modules', '.package-lock.json')) < changedAt(own('package-lock.json'));
+}
+
+function clientIsMissing() {
+  const generated = changedAt(own('prisma', 'generated', 'client.ts'));
+  return generated < changedAt(own('prisma', 'schema.prisma')) || generated < changedAt(own('node_modules', '.package-lock.json'));
+}
+
+function run(what, program, args) {
+  if (what !== '') process.stderr.write(`${what} …\n`);
+  const { status, error } = spawnSync(program, args, { cwd: root, stdio: ['ignore', 2, 2] });
+  if (error) process.stderr.write(`${program}: ${error.message}\n`);
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+if (!(Number(process.versions.node.split('.')[0]) >= 20)) {
+  process.stderr.write(`Node 20 or newer is needed to begin with; this is ${process.versions.node}.\n`);
+  process.exit(1);
+}
+if (dependenciesAreMissing()) run('Installing dependencies', 'npm', ['ci', '--no-audit', '--no-fund']);
+if (clientIsMissing()) run('Generating the database client', runtime, [own('scripts', 'generate.mjs')]);
+if (process.argv.includes('--services')) {
+  run('', runtime, [own('scripts', 'services.ts'), 'up']);
+  run('', runtime, [own('scripts', 'migrate.ts')]);
+}
