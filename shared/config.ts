@@ -28,13 +28,20 @@ const list = () =>
   z
     .string()
     .default('')
-    .transform((text) => text.split(',').map((part) => part.trim()).filter((part) => part !== ''));
+    .transform((text) =>
+      text
+        .split(',')
+        .map((part) => part.trim())
+        .filter((part) => part !== ''),
+    );
 
 const url = (...protocols: string[]) =>
-  z.string().refine(
-    (text) => URL.canParse(text) && protocols.includes(new URL(text).protocol),
-    `must be a URL starting with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
-  );
+  z
+    .string()
+    .refine(
+      (text) => URL.canParse(text) && protocols.includes(new URL(text).protocol),
+      `must be a URL starting with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
+    );
 
 const secret = () => z.string().min(32, 'must have at least 32 characters');
 
@@ -47,7 +54,9 @@ const variables = z.object({
   PORT: integer(30002, 0, 65535).describe('Port of the HTTP API'),
   DASHBOARD_PORT: integer(30003, 0, 65535).describe('Port of the dashboard'),
   METRICS_HOST: z.string().default('127.0.0.1').describe('Address of the metrics listener of each process'),
-  METRICS_PORT: integer(30004, 0, 65535).describe('Port of the metrics listener of the API; the other processes take a free port unless METRICS_PORT is set for them'),
+  METRICS_PORT: integer(30004, 0, 65535).describe(
+    'Port of the metrics listener: of the API by default, of another process when it is set for it (else a free port)',
+  ),
   TRUST_PROXY: flag(false).describe('Believe X-Forwarded-* headers'),
   JWT_SECRET: secret().describe('Key of user tokens (HS256)'),
   SERVICE_TOKEN_SECRET: secret().optional().describe('Key of service tokens (HS256); falls back to JWT_SECRET'),
@@ -69,8 +78,15 @@ const variables = z.object({
   REDIS_PASSWORD: z.string().default('').describe('Redis password'),
   REDIS_DB: integer(0, 0, 1023).describe('Redis database number'),
   REDIS_CLUSTER_NODES: list().describe('host:port of Redis Cluster nodes, comma-separated; empty = not a cluster'),
-  QUEUE_PREFIX: z.string().regex(/^\{[^{}]+\}/, 'must start with a hash tag such as {scheduler}').default('{scheduler}').describe('Prefix of every key in Redis'),
-  RABBITMQ_URL: z.union([z.literal(''), url('amqp:', 'amqps:')]).default('').describe('RabbitMQ; empty = events off'),
+  QUEUE_PREFIX: z
+    .string()
+    .regex(/^\{[^{}]+\}/, 'must start with a hash tag such as {scheduler}')
+    .default('{scheduler}')
+    .describe('Prefix of every key in Redis'),
+  RABBITMQ_URL: z
+    .union([z.literal(''), url('amqp:', 'amqps:')])
+    .default('')
+    .describe('RabbitMQ; empty = events off'),
   WORKER_CONCURRENCY: integer(200, 1, 2_000).describe('Jobs a worker process works on at once'),
   GROUP_COMMIT_MAX: integer(100, 1, 1_000).describe('Most requests one transaction decides'),
   GROUP_COMMIT_PARALLEL: integer(2, 1, 16).describe('Transactions one worker process runs at once'),
@@ -86,7 +102,9 @@ const variables = z.object({
   BILLING_SERVICE_URL: url('http:', 'https:').default('http://localhost:30005').describe('billing-service'),
   NOTIFICATION_SERVICE_URL: url('http:', 'https:').default('http://localhost:30006').describe('notification-service'),
   QUOTA_ALLOW_ON_ERROR: flag(false).describe('Go on with the last known limits when the quota cannot be read'),
-  QUOTA_FALLBACK_MAX_DEVICES: integer(1, 0, 10_000).describe('Limit of devices when no limit was ever known and QUOTA_ALLOW_ON_ERROR is on'),
+  QUOTA_FALLBACK_MAX_DEVICES: integer(1, 0, 10_000).describe(
+    'Limit of devices when no limit was ever known and QUOTA_ALLOW_ON_ERROR is on',
+  ),
   QUOTA_CACHE_TTL: integer(MINUTE_S, 1, 86_400).describe('Life of a cached quota, s'),
   BILLING_ALLOW_ON_ERROR: flag(true).describe('Let an allocation through when the balance cannot be read; its record says so'),
   BALANCE_CACHE_TTL: integer(30, 1, 86_400).describe('Life of a cached balance, s'),
@@ -100,7 +118,10 @@ const variables = z.object({
   RETENTION_DAYS: integer(30, 1, 3_650).describe('Days an ended allocation is kept'),
   IDEMPOTENCY_RETENTION_HOURS: integer(24, 1, 8_760).describe('Hours an idempotency key is remembered'),
   CLEANUP_TZ: z.string().default('UTC').describe('Time zone of the daily cleanup'),
-  OTEL_EXPORTER_OTLP_ENDPOINT: z.union([z.literal(''), url('http:', 'https:')]).default('').describe('Where traces go; empty = off'),
+  OTEL_EXPORTER_OTLP_ENDPOINT: z
+    .union([z.literal(''), url('http:', 'https:')])
+    .default('')
+    .describe('Where traces go; empty = off'),
 });
 
 type Variables = z.output<typeof variables>;
@@ -111,6 +132,8 @@ export type Config = Readonly<
     DATABASE_URL: string;
     REDIS_URL: string;
     SERVICE_TOKEN_SECRET: string;
+    /** Port of the metrics listener of a process that is not the API: 0 (a free one) unless METRICS_PORT was set. */
+    METRICS_PORT_OF_WORKER: number;
   }
 >;
 
@@ -145,7 +168,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
   const parsed = variables.safeParse(said);
   const problems = parsed.success ? relationProblems(parsed.data) : parsed.error.issues.map(toProblem);
   if (!parsed.success || problems.length > 0) return { ok: false, problems };
-  return { ok: true, config: withAddresses(parsed.data), warnings: unknownNames(said) };
+  return { ok: true, config: withAddresses(parsed.data, said['METRICS_PORT'] !== undefined), warnings: unknownNames(said) };
 }
 
 function toProblem(issue: z.core.$ZodIssue): ConfigProblem {
@@ -175,16 +198,18 @@ function isTimeZone(name: string): boolean {
   }
 }
 
-function withAddresses(values: Variables): Config {
+function withAddresses(values: Variables, metricsPortSet: boolean): Config {
   const password = (text: string) => (text === '' ? '' : `:${encodeURIComponent(text)}`);
   const { DB_USERNAME, DB_PASSWORD, DB_HOST, DB_PORT, DB_DATABASE, REDIS_PASSWORD, REDIS_HOST, REDIS_PORT, REDIS_DB } = values;
   return {
     ...values,
+    METRICS_PORT_OF_WORKER: metricsPortSet ? values.METRICS_PORT : 0,
     SERVICE_TOKEN_SECRET: values.SERVICE_TOKEN_SECRET ?? values.JWT_SECRET,
     DATABASE_URL:
       values.DATABASE_URL ??
       `postgresql://${encodeURIComponent(DB_USERNAME)}${password(DB_PASSWORD)}@${DB_HOST}:${DB_PORT}/${encodeURIComponent(DB_DATABASE)}`,
-    REDIS_URL: values.REDIS_URL ?? `redis://${password(REDIS_PASSWORD)}${REDIS_PASSWORD === '' ? '' : '@'}${REDIS_HOST}:${REDIS_PORT}/${REDIS_DB}`,
+    REDIS_URL:
+      values.REDIS_URL ?? `redis://${password(REDIS_PASSWORD)}${REDIS_PASSWORD === '' ? '' : '@'}${REDIS_HOST}:${REDIS_PORT}/${REDIS_DB}`,
   };
 }
 

@@ -55,7 +55,13 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
   life.onClose('delivery worker', worker.close);
 
   const health = () => ({ queue: worker.healthy() });
-  const server = await startMetricsServer({ host: config.METRICS_HOST, port: metricsPort(), registry: metrics.registry, health, logger });
+  const server = await startMetricsServer({
+    host: config.METRICS_HOST,
+    port: config.METRICS_PORT_OF_WORKER,
+    registry: metrics.registry,
+    health,
+    logger,
+  });
   logger.info({ port: server.port }, 'metrics are served');
   life.onClose('metrics server', server.close);
 }
@@ -68,9 +74,4 @@ function policyOf(config: Config): DeliveryPolicy {
     leaseMs: DELIVERY_JOB_DEADLINE_MS + 15_000,
     callMs: DELIVERY_JOB_DEADLINE_MS / 3,
   };
-}
-
-/** The configured port is the API's unless it is said for this process. */
-function metricsPort(): number {
-  return Number(process.env['METRICS_PORT'] ?? 0);
 }

@@ -1,6 +1,7 @@
-import { type Config, loadConfig } from '../../shared/config.ts';
-import { createLogger } from '../../shared/logger.ts';
+import type { Config } from '../../shared/config.ts';
+import { createLogger, type Logger } from '../../shared/logger.ts';
 import { createMetrics } from '../../shared/metrics.ts';
+import { readConfig } from '../../shared/read-config.ts';
 import { startMetricsServer } from '../../shared/run/metrics-server.ts';
 import { type Life, runProcess } from '../../shared/run/process.ts';
 import { assertNoEviction, closeRedis, createRedis, whenReady } from '../../shared/run/redis.ts';
@@ -10,20 +11,12 @@ import { startRelay } from './start-relay.ts';
 
 const NAME = 'worker-relay';
 
-const loaded = loadConfig(process.env);
-if (loaded.ok) {
-  const logger = createLogger(NAME, loaded.config.LOG_LEVEL);
-  for (const warning of loaded.warnings) logger.warn(warning);
-  await runProcess(NAME, (life) => start(life, loaded.config, logger), {
-    shutdownTimeoutMs: loaded.config.SHUTDOWN_TIMEOUT * 1_000,
-    logger,
-  });
-} else {
-  for (const { variable, problem } of loaded.problems) process.stderr.write(`${variable} ${problem}\n`);
-  process.exitCode = 1;
-}
+const config = readConfig();
+const logger = createLogger(NAME, config.LOG_LEVEL);
+await runProcess(NAME, (life) => start(life, config, logger), { shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT * 1_000, logger });
 
-async function start(life: Life, config: Config, logger: ReturnType<typeof createLogger>): Promise<void> {
+/** Opens what the relay needs and starts it. */
+async function start(life: Life, config: Config, logger: Logger): Promise<void> {
   const metrics = createMetrics(NAME);
   const address = { url: config.REDIS_URL, clusterNodes: config.REDIS_CLUSTER_NODES };
   const store = createStore({
@@ -49,12 +42,13 @@ async function start(life: Life, config: Config, logger: ReturnType<typeof creat
   life.onClose('relay', relay.close);
 
   const health = () => ({ broker: ['ready', 'off', 'blocked'].includes(relay.brokerState()) });
-  const server = await startMetricsServer({ host: config.METRICS_HOST, port: metricsPort(), registry: metrics.registry, health, logger });
+  const server = await startMetricsServer({
+    host: config.METRICS_HOST,
+    port: config.METRICS_PORT_OF_WORKER,
+    registry: metrics.registry,
+    health,
+    logger,
+  });
   logger.info({ port: server.port }, 'metrics are served');
   life.onClose('metrics server', server.close);
-}
-
-/** The configured port is the API's unless it is said for this process. */
-function metricsPort(): number {
-  return Number(process.env['METRICS_PORT'] ?? 0);
 }

@@ -1,0 +1,64 @@
+import { createProducer } from '../../queues/producer.ts';
+import { schedulesFor } from '../../queues/schedules.ts';
+import type { Config } from '../../shared/config.ts';
+import { createLogger, type Logger } from '../../shared/logger.ts';
+import { createMetrics } from '../../shared/metrics.ts';
+import { readConfig } from '../../shared/read-config.ts';
+import { startMetricsServer } from '../../shared/run/metrics-server.ts';
+import { type Life, runProcess } from '../../shared/run/process.ts';
+import { assertNoEviction, closeRedis, createRedis, whenReady } from '../../shared/run/redis.ts';
+import { createStore } from '../../shared/store/store.ts';
+import { startMaintenance } from './start-maintenance.ts';
+
+const NAME = 'worker-maintenance';
+/** Delivered outbox rows are kept this long: the invariant checker reads the last day of them. */
+const OUTBOX_DAYS = 2;
+
+const config = readConfig();
+const logger = createLogger(NAME, config.LOG_LEVEL);
+await runProcess(NAME, (life) => start(life, config, logger), { shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT * 1_000, logger });
+
+/** Opens what the scheduled jobs need and starts them. */
+async function start(life: Life, config: Config, logger: Logger): Promise<void> {
+  const metrics = createMetrics(NAME);
+  const redisAddress = { url: config.REDIS_URL, clusterNodes: config.REDIS_CLUSTER_NODES };
+  const store = createStore({
+    databaseUrl: config.DATABASE_URL,
+    poolSize: Math.min(config.DB_POOL_SIZE, 6),
+    acquireTimeoutMs: config.DB_ACQUIRE_TIMEOUT_MS,
+    statementTimeoutMs: config.DB_STATEMENT_TIMEOUT_MS,
+    applicationName: NAME,
+  });
+  life.onClose('store', store.close);
+  const redis = createRedis('producer', redisAddress, logger);
+  life.onClose('redis', () => closeRedis(redis));
+  await whenReady(redis, 30_000);
+  await assertNoEviction(redis);
+  const producer = createProducer({ redis, prefix: config.QUEUE_PREFIX, maxWaitingJobs: config.MAX_WAITING_JOBS, logger });
+  life.onClose('producer', producer.close);
+
+  const worker = await startMaintenance({
+    store,
+    redis,
+    redisAddress,
+    prefix: config.QUEUE_PREFIX,
+    producer,
+    cleaningSeconds: config.CLEANING_TIMEOUT,
+    retention: { idempotencyHours: config.IDEMPOTENCY_RETENTION_HOURS, outboxDays: OUTBOX_DAYS, inboxDays: config.RETENTION_DAYS },
+    schedules: schedulesFor({ expiryTickSeconds: config.EXPIRY_TICK, cleanupTimeZone: config.CLEANUP_TZ }),
+    metrics,
+    logger,
+  });
+  life.onClose('maintenance worker', worker.close);
+
+  const health = () => ({ queue: worker.healthy() });
+  const server = await startMetricsServer({
+    host: config.METRICS_HOST,
+    port: config.METRICS_PORT_OF_WORKER,
+    registry: metrics.registry,
+    health,
+    logger,
+  });
+  logger.info({ port: server.port }, 'metrics are served');
+  life.onClose('metrics server', server.close);
+}
