@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { loadConfig } from '../../shared/config.ts';
+import { readConfig } from '../../shared/read-config.ts';
 import { startStandIns } from './stand-ins.ts';
 
 /*
@@ -13,12 +13,7 @@ const { values } = parseArgs({
   options: { 'summary-port': text, 'max-devices': text, 'user-port': text, 'billing-port': text, 'notification-port': text },
 });
 
-const result = loadConfig(process.env);
-if (!result.ok) {
-  for (const { variable, problem } of result.problems) process.stderr.write(`${variable} ${problem}\n`);
-  process.exit(1);
-}
-const { config } = result;
+const config = readConfig();
 const portOf = (given: string | undefined, url: string) => Number(given ?? new URL(url).port);
 
 const standIns = await startStandIns({

@@ -64,6 +64,7 @@ export async function startStandIn(options: StandInOptions, service: StandInServ
   const calls = createCallLog();
   const faults = createFaults();
   const isOurs = createTokenCheck(options.secret);
+  const closing = new AbortController();
   const server = createServer((request, response) => {
     handle(request, response).catch((error: unknown) => {
       if (!response.destroyed) send(response, { status: 500, body: { message: messageOf(error) } });
@@ -89,7 +90,7 @@ export async function startStandIn(options: StandInOptions, service: StandInServ
             idempotencyKey: typeof key === 'string' ? key : undefined,
           })
         : NOT_FOUND;
-    await misbehave(faults.next(path), response, act);
+    await misbehave(faults.next(path), response, act, closing.signal);
   }
 
   function controlled(verb: string, body: unknown): StandInAnswer {
@@ -114,12 +115,21 @@ export async function startStandIn(options: StandInOptions, service: StandInServ
     refuse: () => shut(server),
     accept: () => listen(server, port),
   };
-  return { url: `http://127.0.0.1:${port}${prefix}`, port, control, summary: service.summary, close: () => shut(server) };
+  const close = () => {
+    closing.abort();
+    return shut(server);
+  };
+  return { url: `http://127.0.0.1:${port}${prefix}`, port, control, summary: service.summary, close };
 }
 
 export const NOT_FOUND: StandInAnswer = { status: 404, body: { message: 'not found' } };
 
-async function misbehave(fault: Fault | undefined, response: ServerResponse, act: () => StandInAnswer): Promise<void> {
+async function misbehave(
+  fault: Fault | undefined,
+  response: ServerResponse,
+  act: () => StandInAnswer,
+  closing: AbortSignal,
+): Promise<void> {
   switch (fault?.kind) {
     case undefined:
       return send(response, act());
@@ -127,7 +137,7 @@ async function misbehave(fault: Fault | undefined, response: ServerResponse, act
       if (fault.retryAfter !== undefined) response.setHeader('retry-after', String(fault.retryAfter));
       return send(response, { status: fault.status, body: { message: 'told to fail' } });
     case 'slow':
-      await pause(fault.ms);
+      await pause(fault.ms, undefined, { signal: closing });
       return send(response, act());
     case 'hang':
       return;

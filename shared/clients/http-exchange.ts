@@ -158,6 +158,7 @@ function retryAfterOf(header: string | string[] | undefined): number | undefined
 
 function toFault(error: unknown, signal: AbortSignal, { name }: Neighbour): NeighbourFault {
   if (error instanceof NeighbourFault) return error;
+  if (error instanceof RequestError && error.cause instanceof NeighbourFault) return error.cause;
   if (signal.reason instanceof NeighbourFault) return new NeighbourFault(signal.reason.message, { cause: error });
   if (error instanceof TimeoutError) return new NeighbourFault(`no answer of ${name}-service in time`, { cause: error });
   if (error instanceof RequestError) return new NeighbourFault(`${name}-service cannot be reached (${error.code})`, { cause: error });
