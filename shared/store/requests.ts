@@ -159,3 +159,9 @@ function toGrant(row: RequestRow, allocationId: string): GrantOfRequest {
     adbPort: row.adb_port,
   };
 }
+
+/** The tenant a user was last seen with; `null`: none; nothing if the user was never seen. */
+export async function tenantOfUser(store: Store, userId: string): Promise<string | null | undefined> {
+  const rows = await translated(store.prisma.$queryRaw<{ tenant_id: string | null }[]>`SELECT tenant_id FROM users WHERE id = ${userId}`);
+  return rows[0]?.tenant_id;
+}

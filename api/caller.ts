@@ -1,0 +1,57 @@
+import type { Tier } from '../shared/allocation/tier.ts';
+import { SchedulerError } from '../shared/errors.ts';
+import type { Ownership } from '../shared/store/fleet.ts';
+import type { Reach } from '../shared/store/reach.ts';
+
+/**
+ * Who calls. A `user` acts for itself, an `admin` for its tenant, a `super` admin and a listed `service` for everybody.
+ *
+ * An admin whose token names no tenant administers what belongs to no tenant.
+ */
+export interface Caller {
+  readonly role: 'user' | 'admin' | 'super' | 'service';
+  /** The user's id or the service's name. */
+  readonly id: string;
+  /** Role-independent and unique: `user:<id>` or `service:<name>`. */
+  readonly key: string;
+  readonly tenantId: string | null;
+  /** The tier a user's token states, if any. */
+  readonly tier: Tier | null;
+}
+
+/** True for everyone but plain users. */
+export function isAdministrative(caller: Caller): boolean {
+  return caller.role !== 'user';
+}
+
+/** Whose rows the caller may see. */
+export function reachOf(caller: Caller): Reach {
+  if (caller.role === 'user') return { kind: 'user', userId: caller.id };
+  if (caller.role === 'admin') return { kind: 'tenant', tenantId: caller.tenantId, userId: caller.id };
+  return { kind: 'all' };
+}
+
+/** Whose devices the caller may change. Plain users never get here. */
+export function ownershipOf(caller: Caller): Ownership {
+  return caller.role === 'admin' ? { kind: 'tenant', tenantId: caller.tenantId } : { kind: 'all' };
+}
+
+/** @throws SchedulerError FORBIDDEN when a user names somebody else */
+export function assertMayActFor(caller: Caller, userId: string): void {
+  if (caller.role === 'user' && userId !== caller.id) {
+    throw new SchedulerError('FORBIDDEN', { messages: ['A user acts on their own userId only.'], details: { field: 'userId' } });
+  }
+}
+
+/**
+ * The tenant something is done for: the stated one if the caller may speak for it, else the caller's own.
+ *
+ * @throws SchedulerError FORBIDDEN for a tenant that is not the caller's
+ */
+export function tenantFor(caller: Caller, stated: string | undefined): string | null {
+  if (caller.role === 'super' || caller.role === 'service') return stated ?? caller.tenantId;
+  if (stated !== undefined && stated !== caller.tenantId) {
+    throw new SchedulerError('FORBIDDEN', { messages: ['The tenant is not the one of this caller.'], details: { field: 'tenantId' } });
+  }
+  return caller.tenantId;
+}

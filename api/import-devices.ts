@@ -1,0 +1,123 @@
+import type { Readable } from 'node:stream';
+import type { z } from 'zod';
+import { SchedulerError } from '../shared/errors.ts';
+import { type DeviceWords, type Ownership, type UpsertOutcome, upsertDevices } from '../shared/store/fleet.ts';
+import type { Store } from '../shared/store/store.ts';
+import { unstorable } from './body-parsers.ts';
+import { deviceLine } from './device-schema.ts';
+import { fieldOf } from './error-handler.ts';
+import { type Line, linesOf } from './lines.ts';
+
+/** What became of an import. `errors` names the first thousand wrong lines; `failed` counts all of them. */
+export interface ImportReport {
+  received: number;
+  created: number;
+  updated: number;
+  failed: number;
+  readonly errors: { line: number; code: string; message: string }[];
+}
+
+/** Rows of one statement: large enough that the round trip does not count, small enough to be short. */
+const BATCH = 1_000;
+/** Statements under way while the next lines are read. */
+const PARALLEL = 2;
+const ERRORS_NAMED = 1_000;
+
+interface Numbered {
+  readonly line: number;
+  readonly device: DeviceWords;
+}
+
+/**
+ * Reads devices, one JSON document a line, and writes them in batches while it reads. Memory does not grow with the
+ * number of lines. A wrong line is reported and left out; the others count.
+ *
+ * @param tenantOf  the tenant a line's device belongs to; throws SchedulerError FORBIDDEN for a foreign one
+ * @throws SchedulerError STORE_UNAVAILABLE; what was written by then stays, and a repeat is harmless
+ */
+export async function importDevices(
+  store: Store,
+  body: Readable,
+  owner: Ownership,
+  tenantOf: (stated: string | undefined) => string | null,
+): Promise<ImportReport> {
+  const report: ImportReport = { received: 0, created: 0, updated: 0, failed: 0, errors: [] };
+  const underWay = new Set<Promise<void>>();
+  let batch = new Map<string, Numbered>();
+  const flush = () => {
+    const rows = [...batch.values()];
+    batch = new Map();
+    const written = writeBatch(store, rows, owner, report).finally(() => underWay.delete(written));
+    underWay.add(written);
+  };
+  try {
+    for await (const line of linesOf(body)) {
+      report.received += 1;
+      const device = readLine(line, tenantOf, report);
+      if (device === undefined) continue;
+      // A device named twice: what stands later counts, as it would in two statements.
+      if (batch.has(device.id)) report.updated += 1;
+      batch.set(device.id, { line: line.number, device });
+      if (batch.size >= BATCH) flush();
+      while (underWay.size >= PARALLEL) await Promise.race(underWay);
+    }
+    if (batch.size > 0) flush();
+    await Promise.all(underWay);
+  } finally {
+    await Promise.allSettled(underWay);
+  }
+  return { ...report, errors: report.errors.sort((a, b) => a.line - b.line) };
+}
+
+function readLine(line: Line, tenantOf: (stated: string | undefined) => string | null, report: ImportReport): DeviceWords | undefined {
+  const fail = (message: string, code = 'VALIDATION_FAILED') => addError(report, line.number, code, message);
+  if (line.text === undefined) return fail('the line is too long');
+  const value = parse(line.text);
+  if (value === undefined) return fail('is not JSON');
+  const checked = deviceLine.safeParse(value);
+  if (!checked.success) return fail(checked.error.issues.map(describe).join('; '));
+  const broken = line.text.includes('\\u') ? unstorable(checked.data, []) : undefined;
+  if (broken !== undefined) return fail(`${broken}: must be well-formed text without NUL characters`);
+  try {
+    const tenantId = tenantOf(checked.data.tenantId) ?? undefined;
+    return { ...checked.data, id: checked.data.id.toLowerCase(), tenantId };
+  } catch (error) {
+    if (error instanceof SchedulerError) return fail(error.message, error.code);
+    throw error;
+  }
+}
+
+async function writeBatch(store: Store, rows: readonly Numbered[], owner: Ownership, report: ImportReport): Promise<void> {
+  const outcomes = await upsertDevices(
+    store,
+    rows.map(({ device }) => device),
+    owner,
+  );
+  for (const [index, outcome] of outcomes.entries()) count(report, outcome, rows[index]?.line ?? 0);
+}
+
+function count(report: ImportReport, outcome: UpsertOutcome, line: number): void {
+  if (outcome === 'created' || outcome === 'updated') report[outcome] += 1;
+  else if (outcome === 'held') addError(report, line, 'DEVICE_HELD', 'a held device cannot be deleted');
+  else addError(report, line, 'FORBIDDEN', 'the device belongs to another tenant');
+}
+
+function addError(report: ImportReport, line: number, code: string, message: string): undefined {
+  report.failed += 1;
+  if (report.errors.length < ERRORS_NAMED) report.errors.push({ line, code, message });
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Not JSON: said in the report, by its line.
+    return undefined;
+  }
+}
+
+function describe(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'unrecognized_keys') return `${issue.keys.join(', ')}: not a known field`;
+  const field = fieldOf(issue.path.map(String));
+  return field === '' ? issue.message : `${field}: ${issue.message}`;
+}

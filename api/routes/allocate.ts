@@ -1,0 +1,95 @@
+import { z } from 'zod';
+import { askedAllocation } from '../../shared/allocation/asked.ts';
+import type { AllocationRequest } from '../../shared/allocation/facts.ts';
+import { partyId } from '../../shared/allocation/party-id.ts';
+import { DEFAULT_TIER, TIER_WORDS, type Tier, tierOf } from '../../shared/allocation/tier.ts';
+import { SchedulerError } from '../../shared/errors.ts';
+import { tenantOfUser } from '../../shared/store/requests.ts';
+import { askAllocation, createBacklogGuard, requestIdFor } from '../ask-allocation.ts';
+import { assertMayActFor, type Caller, tenantFor } from '../caller.ts';
+import type { ServerDeps } from '../deps.ts';
+import { sendError, success, successOf } from '../envelope.ts';
+import { traceIdOf } from '../request-context.ts';
+import { acceptedAnswer, allocationAnswer, refusalOf, viewGrant } from '../request-view.ts';
+import { type Api, errorAnswers, noQuery } from '../route-schema.ts';
+
+const LONGEST_WAIT_MS = 30_000;
+const DEFAULT_WAIT_MS = 5_000;
+
+const body = z.strictObject({
+  userId: partyId,
+  tenantId: partyId.optional(),
+  userTier: z.enum(TIER_WORDS).optional().describe('Services only'),
+  waitMs: z.int().min(0).max(LONGEST_WAIT_MS).default(DEFAULT_WAIT_MS).describe('Longest wait for the decision; 0 always answers 202'),
+  ...askedAllocation.shape,
+});
+
+/** `POST /scheduler/devices/allocate`: one device for one user. */
+export function allocateRoutes(api: Api, deps: ServerDeps): void {
+  const assertRoom = createBacklogGuard(deps);
+  api.post(
+    '/scheduler/devices/allocate',
+    {
+      config: { access: 'caller', budget: 'write' },
+      schema: {
+        tags: ['Allocations'],
+        summary: 'Allocate a device',
+        querystring: noQuery,
+        body,
+        response: { 201: successOf(allocationAnswer), 202: successOf(acceptedAnswer), ...errorAnswers(402, 409, 422) },
+      },
+    },
+    async (request, reply) => {
+      const { userId, tenantId, userTier, waitMs, ...asked } = request.body;
+      const { caller } = request;
+      assertMayActFor(caller, userId);
+      const tenant = tenantFor(caller, tenantId);
+      await assertOwnTenant(deps, caller, userId);
+      const wanted: AllocationRequest = {
+        requestId: requestIdFor(request.heldKey),
+        caller: caller.key,
+        source: 'http',
+        userId,
+        tenantId: tenant,
+        tier: tierFor(caller, userId, userTier),
+        asked,
+        traceId: traceIdOf(request.headers, request.id),
+      };
+      await assertRoom();
+      const state = await askAllocation(deps, wanted, waitMs, deps.logger);
+      const { grant } = state;
+      if (waitMs > 0 && grant !== null) return reply.code(201).send(success(request, viewGrant(state, grant, mayConnect(caller, userId))));
+      if (waitMs > 0 && state.status !== 'pending' && state.status !== 'waiting') return sendError(request, reply, refusalOf(state));
+      const waiting = state.status === 'waiting';
+      const answer = {
+        requestId: state.requestId,
+        status: waiting ? ('waiting' as const) : ('pending' as const),
+        reason: state.reason ?? 'PENDING',
+      };
+      return reply.code(202).header('location', `/scheduler/requests/${state.requestId}`).send(success(request, answer));
+    },
+  );
+}
+
+/** The holder is told how to reach the device; a service asks on the holder's behalf. */
+function mayConnect(caller: Caller, userId: string): boolean {
+  return caller.role === 'service' || caller.id === userId;
+}
+
+/** The tier is the one of the user: a service states it, a user's own token says it, anybody else's does not count. */
+function tierFor(caller: Caller, userId: string, stated: string | undefined): Tier {
+  if (stated !== undefined && caller.role !== 'service') {
+    throw new SchedulerError('FORBIDDEN', { messages: ['Only a service may state a tier.'], details: { field: 'userTier' } });
+  }
+  if (stated !== undefined) return tierOf(stated) ?? DEFAULT_TIER;
+  return (caller.role !== 'service' && caller.id === userId ? caller.tier : null) ?? DEFAULT_TIER;
+}
+
+/** An admin acts for users of the own tenant. A user nobody has seen before belongs to whoever brings them. */
+async function assertOwnTenant({ store }: ServerDeps, caller: Caller, userId: string): Promise<void> {
+  if (caller.role !== 'admin' || caller.id === userId) return;
+  const known = await tenantOfUser(store, userId);
+  if (known !== undefined && known !== caller.tenantId) {
+    throw new SchedulerError('FORBIDDEN', { messages: ['The user belongs to another tenant.'], details: { field: 'userId' } });
+  }
+}

@@ -1,0 +1,75 @@
+import { z } from 'zod';
+import { SchedulerError } from '../../shared/errors.ts';
+import { changeDevice, upsertDevices } from '../../shared/store/fleet.ts';
+import { ownershipOf, tenantFor } from '../caller.ts';
+import type { ServerDeps } from '../deps.ts';
+import { deviceBody } from '../device-schema.ts';
+import { success, successOf } from '../envelope.ts';
+import { invalidFields } from '../error-handler.ts';
+import { type Api, errorAnswers, idParams, noBody, noQuery } from '../route-schema.ts';
+
+const OTHER_TENANT = 'The device belongs to another tenant.';
+
+/** The fleet, one device at a time. For admins (devices of their tenant) and services (all). */
+export function deviceRoutes(api: Api, deps: ServerDeps): void {
+  putDevice(api, deps);
+  for (const [name, method, url, summary] of [
+    ['drain', 'POST', '/scheduler/devices/:id/drain', 'Give out no new lease of a device; a running one goes on'],
+    ['activate', 'POST', '/scheduler/devices/:id/activate', 'Take a drained device back into service'],
+    ['delete', 'DELETE', '/scheduler/devices/:id', 'Delete a device; a held one is refused with DEVICE_HELD'],
+  ] as const) {
+    api.route({
+      method,
+      url,
+      config: { access: 'administrative', budget: 'write' },
+      schema: {
+        tags: ['Fleet'],
+        summary,
+        params: idParams,
+        querystring: noQuery,
+        ...(method === 'POST' ? { body: noBody } : {}),
+        response: { 200: successOf(z.object({ id: z.string() })), ...errorAnswers(404, 409, 422) },
+      },
+      handler: async (request) => {
+        const { id } = request.params;
+        const change = await changeDevice(deps.store, id, name, ownershipOf(request.caller));
+        if (change === 'missing') throw new SchedulerError('DEVICE_NOT_FOUND');
+        if (change === 'foreign') throw new SchedulerError('FORBIDDEN', { messages: [OTHER_TENANT] });
+        if (change === 'held') throw new SchedulerError('DEVICE_HELD');
+        await deps.available.evict();
+        return success(request, { id });
+      },
+    });
+  }
+}
+
+function putDevice(api: Api, deps: ServerDeps): void {
+  const stored = successOf(z.object({ id: z.string(), created: z.boolean() }));
+  api.put(
+    '/scheduler/devices/:id',
+    {
+      config: { access: 'administrative', budget: 'write' },
+      schema: {
+        tags: ['Fleet'],
+        summary: 'Create or update a device',
+        description: 'An optional field that is left out keeps its value. A device a tenant’s admin creates belongs to that tenant.',
+        params: idParams,
+        querystring: noQuery,
+        body: deviceBody,
+        response: { 200: stored, 201: stored, ...errorAnswers(409, 422) },
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params;
+      if (request.body.id !== undefined && request.body.id.toLowerCase() !== id.toLowerCase()) {
+        throw invalidFields([{ field: 'id', problem: 'is not the one of the path' }]);
+      }
+      const tenantId = tenantFor(request.caller, request.body.tenantId) ?? undefined;
+      const [outcome] = await upsertDevices(deps.store, [{ ...request.body, id, tenantId }], ownershipOf(request.caller));
+      if (outcome === 'foreign') throw new SchedulerError('FORBIDDEN', { messages: [OTHER_TENANT] });
+      if (outcome === 'held') throw new SchedulerError('DEVICE_HELD');
+      await deps.available.evict();
+      return reply.code(outcome === 'created' ? 201 : 200).send(success(request, { id, created: outcome === 'created' }));
+    },
+  );
+}

@@ -1,0 +1,55 @@
+import { SchedulerError } from '../../shared/errors.ts';
+import { cancelRequest, positionOf, type RequestState, readRequest } from '../../shared/store/requests.ts';
+import { type Caller, reachOf } from '../caller.ts';
+import type { ServerDeps } from '../deps.ts';
+import { success, successOf } from '../envelope.ts';
+import { requestAnswer, viewRequest } from '../request-view.ts';
+import { type Api, errorAnswers, idParams, noQuery } from '../route-schema.ts';
+
+/** `GET` and `DELETE /scheduler/requests/:id`: how a request stands, and withdrawing it. */
+export function requestRoutes(api: Api, deps: ServerDeps): void {
+  api.get(
+    '/scheduler/requests/:id',
+    {
+      config: { access: 'caller', budget: 'read' },
+      schema: {
+        tags: ['Allocations'],
+        summary: 'How a request stands',
+        params: idParams,
+        querystring: noQuery,
+        response: { 200: successOf(requestAnswer), ...errorAnswers(404) },
+      },
+    },
+    async (request) => {
+      const state = await find(deps, request.params.id, request.caller);
+      const position = state.status === 'waiting' ? await positionOf(deps.store, state.requestId) : undefined;
+      return success(request, viewRequest(state, position));
+    },
+  );
+
+  api.delete(
+    '/scheduler/requests/:id',
+    {
+      config: { access: 'caller', budget: 'write' },
+      schema: {
+        tags: ['Allocations'],
+        summary: 'Cancel a request that is not decided yet',
+        params: idParams,
+        querystring: noQuery,
+        response: { 200: successOf(requestAnswer), ...errorAnswers(404, 409) },
+      },
+    },
+    async (request) => {
+      const cancelled = await cancelRequest(deps.store, request.params.id, reachOf(request.caller));
+      const state = await find(deps, request.params.id, request.caller);
+      if (!cancelled) throw new SchedulerError('REQUEST_DECIDED', { details: { status: state.status } });
+      return success(request, viewRequest(state, undefined));
+    },
+  );
+}
+
+async function find({ store }: ServerDeps, requestId: string, caller: Caller): Promise<RequestState> {
+  const state = await readRequest(store, requestId, reachOf(caller));
+  if (state === undefined) throw new SchedulerError('REQUEST_NOT_FOUND');
+  return state;
+}

@@ -1,0 +1,77 @@
+import helmet from '@fastify/helmet';
+import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify';
+import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
+import { createAuthenticator } from './auth.ts';
+import { assertStorable, parseBodies } from './body-parsers.ts';
+import type { ServerDeps } from './deps.ts';
+import { describeApi, serveDocs } from './docs.ts';
+import { answerError } from './error-handler.ts';
+import { demandAccess, guardRoutes, keyRoutes, observeAnswers } from './hooks.ts';
+import { answerUnknownRoutes } from './not-found.ts';
+import { createReadiness } from './probes.ts';
+import { createCounters } from './rate-limit.ts';
+import { requestIdOf } from './request-context.ts';
+import type { Api } from './route-schema.ts';
+import { allocateRoutes } from './routes/allocate.ts';
+import { allocationRoutes } from './routes/allocations.ts';
+import { availableRoutes } from './routes/available.ts';
+import { deviceRoutes } from './routes/devices.ts';
+import { importRoutes } from './routes/import.ts';
+import { probeRoutes } from './routes/probes.ts';
+import { releaseRoutes } from './routes/release.ts';
+import { requestRoutes } from './routes/requests.ts';
+import { settingsRoutes } from './routes/settings.ts';
+
+const BODY_LIMIT_BYTES = 1024 * 1024;
+const LONGEST_PARAM = 500;
+
+/**
+ * Builds the HTTP server from its parts; the caller listens and closes.
+ *
+ * A request passes: request id → who calls → how often → body → schemas → Idempotency-Key → handler.
+ */
+export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
+  const { options, logger, store, metrics } = deps;
+  const app = fastify({
+    loggerInstance: logger as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true }),
+    trustProxy: options.trustProxy,
+    bodyLimit: BODY_LIMIT_BYTES,
+    routerOptions: { maxParamLength: LONGEST_PARAM },
+    genReqId: ({ headers }) => requestIdOf(headers),
+    frameworkErrors: answerError,
+  });
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  app.setErrorHandler(answerError);
+  parseBodies(app);
+  answerUnknownRoutes(app);
+  await app.register(helmet, { contentSecurityPolicy: { directives: { defaultSrc: ["'none'"] } } });
+  await describeApi(app);
+  const counters = await createCounters(app, { redis: deps.redis, prefix: options.prefix, logger, limits: options.rateLimits });
+  guardRoutes(app, createAuthenticator(options.tokens), counters);
+  app.addHook('preValidation', (request, _reply, done) => {
+    assertStorable(request.query, request.params);
+    done();
+  });
+  keyRoutes(app, store);
+  observeAnswers(app, metrics);
+  if (!options.production) await app.register(serveDocs);
+  await app.register(async (routes) => {
+    demandAccess(routes);
+    registerRoutes(routes.withTypeProvider<ZodTypeProvider>(), deps, counters);
+  });
+  return app;
+}
+
+function registerRoutes(api: Api, deps: ServerDeps, counters: Awaited<ReturnType<typeof createCounters>>): void {
+  probeRoutes(api, createReadiness(deps.probes), deps.metrics);
+  allocateRoutes(api, deps);
+  releaseRoutes(api, deps);
+  requestRoutes(api, deps);
+  availableRoutes(api, deps, counters.read);
+  allocationRoutes(api, deps);
+  settingsRoutes(api, deps);
+  deviceRoutes(api, deps);
+  importRoutes(api, deps);
+}
