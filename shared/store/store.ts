@@ -33,17 +33,20 @@ const TRIES = 3;
  */
 export function createStore(options: StoreOptions): Store {
   const { statementTimeoutMs } = options;
-  const adapter = new PrismaPg({
-    connectionString: options.databaseUrl,
-    max: options.poolSize,
-    connectionTimeoutMillis: options.acquireTimeoutMs,
-    idleTimeoutMillis: 30_000,
-    keepAlive: true,
-    application_name: options.applicationName,
-    statement_timeout: statementTimeoutMs,
-    lock_timeout: Math.ceil(statementTimeoutMs / 2),
-    idle_in_transaction_session_timeout: statementTimeoutMs,
-  });
+  const adapter = new PrismaPg(
+    {
+      connectionString: options.databaseUrl,
+      max: options.poolSize,
+      connectionTimeoutMillis: options.acquireTimeoutMs,
+      idleTimeoutMillis: 30_000,
+      keepAlive: true,
+      application_name: options.applicationName,
+      statement_timeout: statementTimeoutMs,
+      lock_timeout: Math.ceil(statementTimeoutMs / 2),
+      idle_in_transaction_session_timeout: statementTimeoutMs,
+    },
+    { statementNameGenerator: createStatementNames() },
+  );
   const prisma = new PrismaClient({
     adapter,
     errorFormat: 'minimal',
@@ -53,6 +56,24 @@ export function createStore(options: StoreOptions): Store {
     prisma,
     transaction: (work) => withRetry(() => prisma.$transaction(work)),
     close: () => prisma.$disconnect(),
+  };
+}
+
+/** Statements a connection keeps planned. Above it the rest is planned each time, so that odd texts cannot fill the server. */
+const MOST_STATEMENTS = 300;
+
+/**
+ * Names statements by their text, so that Postgres plans each once per connection: a group's few large statements cost as
+ * much to plan as to run. A pooler between must support prepared statements (PgBouncer since 1.21).
+ */
+function createStatementNames(): (query: { sql: string }) => string {
+  const names = new Map<string, string>();
+  return ({ sql }) => {
+    const known = names.get(sql);
+    if (known !== undefined || names.size >= MOST_STATEMENTS) return known ?? '';
+    const name = `s${names.size}`;
+    names.set(sql, name);
+    return name;
   };
 }
 
