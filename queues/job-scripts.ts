@@ -25,3 +25,15 @@ for i = 2, #ARGV do
   if redis.call('EXISTS', job) == 1 and redis.call('HEXISTS', job, 'finishedOn') == 0 then found[#found + 1] = ARGV[i] end
 end
 return found`);
+
+/**
+ * What is known of jobs. KEYS one key of the queue, for the slot; ARGV key prefix of jobs, then ids. Answers for each its
+ * return value, or `under-way`, or `missing`. A job that failed for good counts as under way: its row is re-driven.
+ */
+export const OUTCOMES = createScript(`
+local answers = {}
+for i = 2, #ARGV do
+  local job = redis.call('HMGET', ARGV[1] .. ARGV[i], 'returnvalue', 'timestamp')
+  answers[i - 1] = job[1] or (job[2] and 'under-way' or 'missing')
+end
+return answers`);

@@ -1,5 +1,4 @@
-import type { Logger } from '../logger.ts';
-import type { RedisClient } from './redis.ts';
+import type { ConnectionLog, RedisClient } from './redis.ts';
 
 /** One outcome on its way to whoever waits for it. */
 export interface OutcomeMessage {
@@ -48,7 +47,7 @@ export async function createOutcomeListener(
   subscriber: RedisClient,
   prefix: string,
   instance: string,
-  logger: Logger,
+  logger: ConnectionLog,
 ): Promise<OutcomeListener> {
   const waiters = new Map<string, Set<(outcome?: unknown) => void>>();
   const channel = channelOf(prefix, instance);

@@ -1,6 +1,5 @@
 import { Cluster, Redis } from 'ioredis';
 import { messageOf, SchedulerError } from '../errors.ts';
-import type { Logger } from '../logger.ts';
 
 /** A connection to Redis or Valkey, standalone or cluster. */
 export type RedisClient = Redis | Cluster;
@@ -20,6 +19,12 @@ export type RedisKind = 'producer' | 'worker' | 'subscriber' | 'cache';
 
 const COMMAND_TIMEOUT_MS = 2_000;
 const RETRY_MAX_MS = 2_000;
+
+/** What a connection says about itself; a `Logger` fits. */
+export interface ConnectionLog {
+  warn(details: object, message: string): void;
+  info(details: object, message: string): void;
+}
 
 interface Behaviour {
   readonly maxRetriesPerRequest: number | null;
@@ -43,14 +48,14 @@ const BEHAVIOUR: Readonly<Record<RedisKind, Behaviour>> = {
  *
  * @returns at once; connection problems are logged when they begin and when they end, and commands report them
  */
-export function createRedis(kind: RedisKind, address: RedisAddress, logger: Logger): RedisClient {
+export function createRedis(kind: RedisKind, address: RedisAddress, logger: ConnectionLog): RedisClient {
   const options = {
     ...BEHAVIOUR[kind],
     connectionName: `scheduler-${kind}`,
     reconnectOnError: (error: Error) => reconnectAdvice(kind, error),
   };
   const redis = address.clusterNodes.length === 0 ? new Redis(address.url, { ...options, retryStrategy }) : createCluster(address, options);
-  logStateChanges(redis, logger.child({ redis: kind }));
+  logStateChanges(redis, kind, logger);
   return redis;
 }
 
@@ -87,14 +92,14 @@ function reconnectAdvice(kind: RedisKind, error: Error): false | 1 | 2 {
   return kind === 'worker' ? 2 : 1;
 }
 
-function logStateChanges(redis: RedisClient, logger: Logger): void {
+function logStateChanges(redis: RedisClient, kind: RedisKind, logger: ConnectionLog): void {
   let failing = false;
   redis.on('error', (error: unknown) => {
-    if (!failing) logger.warn({ err: error }, 'redis connection failed');
+    if (!failing) logger.warn({ err: error, redis: kind }, 'redis connection failed');
     failing = true;
   });
   redis.on('ready', () => {
-    if (failing) logger.info('redis connection is back');
+    if (failing) logger.info({ redis: kind }, 'redis connection is back');
     failing = false;
   });
 }

@@ -1,0 +1,43 @@
+import { randomUUID } from 'node:crypto';
+import { z } from 'zod';
+import { type AskedAllocationInput, askedAllocation } from '../shared/allocation/asked.ts';
+import { partyId } from '../shared/allocation/party-id.ts';
+import { DEFAULT_TIER, type TIER_WORDS, tierOf } from '../shared/allocation/tier.ts';
+import type { NotAccepted } from './client-results.ts';
+import type { NewAllocate } from './jobs/allocate.ts';
+
+/** What is asked for. `requestId`: your own UUID makes repeating the call, also after a crash, harmless. */
+export interface AllocateOptions extends AskedAllocationInput {
+  readonly requestId?: string;
+  readonly tenantId?: string | null;
+  readonly tier?: (typeof TIER_WORDS)[number];
+}
+
+const parties = z.object({ requestId: z.guid(), userId: partyId, tenantId: partyId.nullable() });
+
+/** Turns a caller's words into a job, or into the refusal that says what is wrong with them. */
+export function checkRequest(
+  request: AllocateOptions & { readonly userId: string },
+  caller: string,
+  replyTo: string,
+): NewAllocate | NotAccepted {
+  const { userId, requestId = randomUUID(), tenantId = null, tier = DEFAULT_TIER, ...asked } = request;
+  const wish = askedAllocation.safeParse(asked);
+  const who = parties.safeParse({ requestId, userId, tenantId });
+  const known = tierOf(tier);
+  if (wish.success && who.success && known !== undefined) {
+    return { ...who.data, caller, source: 'client', tier: known, asked: wish.data, replyTo, acceptedAt: Date.now() };
+  }
+  const problems = [...problemsOf(wish.error), ...problemsOf(who.error), ...(known === undefined ? ['tier: is not known'] : [])];
+  return { status: 'refused', requestId, code: 'VALIDATION_FAILED', reason: problems.join('; '), details: { problems } };
+}
+
+/** Tells a job from a refusal. */
+export function isNewAllocate(checked: NewAllocate | NotAccepted): checked is NewAllocate {
+  return !('status' in checked);
+}
+
+/** What zod complains about, one text each, with the name of the field. */
+export function problemsOf(error: z.ZodError | undefined): string[] {
+  return error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`) ?? [];
+}

@@ -1,0 +1,47 @@
+import { randomUUID } from 'node:crypto';
+import { createOutcomeListener, type OutcomeListener } from '../shared/run/completion.ts';
+import { type ConnectionLog, closeRedis, createRedis, type RedisAddress, type RedisClient, whenReady } from '../shared/run/redis.ts';
+import type { CallParts } from './client-calls.ts';
+
+const LISTEN_TIMEOUT_MS = 10_000;
+
+/** The two connections of a client: one asks and fails fast, one listens and waits for as long as it takes. */
+export class ClientConnection {
+  /** The name outcomes are sent to. */
+  readonly instance = randomUUID();
+  readonly redis: RedisClient;
+  readonly #subscriber: RedisClient;
+  readonly #prefix: string;
+  readonly #logger: ConnectionLog;
+  #listener: Promise<OutcomeListener> | undefined;
+
+  constructor(address: RedisAddress, prefix: string, logger: ConnectionLog) {
+    this.redis = createRedis('producer', address, logger);
+    this.#subscriber = createRedis('subscriber', address, logger);
+    this.#prefix = prefix;
+    this.#logger = logger;
+  }
+
+  /** What calls need, once both connections are there. Throws QUEUE_UNAVAILABLE when they are not by `until`. */
+  async parts(until: number): Promise<CallParts> {
+    await whenReady(this.redis, Math.max(1, until - performance.now()));
+    this.#listener ??= this.#listen();
+    return { redis: this.redis, prefix: this.#prefix, listener: await this.#listener, logger: this.#logger };
+  }
+
+  async #listen(): Promise<OutcomeListener> {
+    try {
+      await whenReady(this.#subscriber, LISTEN_TIMEOUT_MS);
+      return await createOutcomeListener(this.#subscriber, this.#prefix, this.instance, this.#logger);
+    } catch (error) {
+      this.#listener = undefined;
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await (await this.#listener)?.close();
+    closeRedis(this.#subscriber);
+    closeRedis(this.redis);
+  }
+}

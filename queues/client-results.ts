@@ -1,0 +1,59 @@
+import type { AllocateOutcome } from '../shared/allocation/outcome.ts';
+import type { ErrorDetails } from '../shared/errors.ts';
+import type { CancelOutcome } from './jobs/cancel.ts';
+import type { ReleaseOutcome } from './jobs/release.ts';
+
+/** Not decided within the time given: nothing is lost, ask `waitFor(requestId)` or `status(requestId)`. */
+export interface StillPending {
+  readonly status: 'pending';
+  readonly requestId: string;
+}
+
+/** The request did not get into the queue: it is not known to the scheduler. */
+export interface NotAccepted {
+  readonly status: 'refused';
+  readonly requestId: string;
+  readonly code: 'VALIDATION_FAILED' | 'OVERLOADED';
+  readonly reason: string;
+  readonly details?: ErrorDetails;
+}
+
+/** What becomes of an allocation request: `granted`, `refused`, `waiting`, `cancelled`, `timed_out` or `pending`. */
+export type AllocateResult = AllocateOutcome | NotAccepted | StillPending;
+
+/** What is known of a request. `unknown`: Redis knows no such job (any more); the HTTP API may still know the request. */
+export type RequestStatus = AllocateOutcome | StillPending | { readonly status: 'unknown'; readonly requestId: string };
+
+/** What becomes of a release. `pending`: it will be carried out, but was not within the time given. */
+export type ReleaseResult =
+  | ReleaseOutcome
+  | { readonly status: 'pending'; readonly releaseId: string }
+  | { readonly status: 'refused'; readonly code: 'VALIDATION_FAILED'; readonly details?: ErrorDetails };
+
+/** What becomes of a cancellation. */
+export type CancelResult = CancelOutcome | StillPending;
+
+const ALLOCATE_STATUSES: readonly unknown[] = [
+  'granted',
+  'refused',
+  'waiting',
+  'cancelled',
+  'timed_out',
+] satisfies AllocateOutcome['status'][];
+
+/** Whether a value out of Redis is the outcome of this request. */
+export function isAllocateOutcome(value: unknown): value is AllocateOutcome {
+  return hasStatus(value, ALLOCATE_STATUSES) && 'requestId' in value;
+}
+
+export function isReleaseOutcome(value: unknown): value is ReleaseOutcome {
+  return hasStatus(value, ['released', 'refused']);
+}
+
+export function isCancelOutcome(value: unknown): value is CancelOutcome {
+  return hasStatus(value, ['cancelled', 'refused']) && 'requestId' in value;
+}
+
+function hasStatus(value: unknown, statuses: readonly unknown[]): value is { status: unknown } {
+  return typeof value === 'object' && value !== null && 'status' in value && statuses.includes(value.status);
+}

@@ -1,0 +1,224 @@
+import { randomUUID } from 'node:crypto';
+import { SchedulerError } from '../shared/errors.ts';
+import type { ConnectionLog } from '../shared/run/redis.ts';
+import { awaitOutcomes, type CallKind, enqueue, readOutcomes, type Waiting } from './client-calls.ts';
+import { type AllocateOptions, checkRequest, isNewAllocate, problemsOf } from './client-checks.ts';
+import { ClientConnection } from './client-connection.ts';
+import {
+  type AllocateResult,
+  type CancelResult,
+  isAllocateOutcome,
+  isCancelOutcome,
+  isReleaseOutcome,
+  type ReleaseResult,
+  type RequestStatus,
+} from './client-results.ts';
+import type { AllocateOutcome, NewAllocate } from './jobs/allocate.ts';
+import type { CancelOutcome } from './jobs/cancel.ts';
+import { type ReleaseOutcome, releasePayload } from './jobs/release.ts';
+import { QUEUES } from './names.ts';
+import { createProducer, type Producer } from './producer.ts';
+
+export type { AllocateOptions } from './client-checks.ts';
+export type { AllocateOutcome, GrantedAllocation } from './jobs/allocate.ts';
+
+export interface SchedulerClientOptions {
+  /** Where Redis is; with `clusterNodes` ("host:port") the URL gives credentials and TLS only. */
+  readonly redis: { readonly url: string; readonly clusterNodes?: readonly string[] };
+  /** Name of the calling service; requests are its own and nobody else's. */
+  readonly service: string;
+  /** The scheduler's QUEUE_PREFIX. */
+  readonly prefix?: string;
+  /** Waiting requests above which new ones are refused with OVERLOADED. */
+  readonly maxWaitingJobs?: number;
+  /** Hears when Redis goes and comes; silent if left out. A pino logger fits. */
+  readonly logger?: ConnectionLog;
+}
+
+export interface WaitOptions {
+  /** Longest wait for the outcome, ms (5 000). The request lives on after it. */
+  readonly timeoutMs?: number;
+  /** Ends the waiting, not the request: use `cancel` for that. */
+  readonly signal?: AbortSignal;
+}
+
+/** Which allocation to end; one of `allocationId` and `deviceId`. With `userId` it must be that user's. */
+export interface ReleaseOptions {
+  readonly allocationId?: string;
+  readonly deviceId?: string;
+  readonly userId?: string;
+  readonly fence?: number;
+  readonly reason?: string;
+}
+
+const DEFAULT_PREFIX = '{scheduler}';
+const DEFAULT_MAX_WAITING = 200_000;
+const DEFAULT_TIMEOUT_MS = 5_000;
+/** Requests of which the words are remembered, to be said again should Redis lose them. */
+const REMEMBERED = 100_000;
+
+const ALLOCATE_CALL: CallKind<AllocateOutcome> = {
+  queue: QUEUES.allocate,
+  isOutcome: isAllocateOutcome,
+  isFinal: () => true,
+};
+/** Waiting for a device goes on until there is one. */
+const WAIT_FOR_CALL: CallKind<AllocateOutcome> = { ...ALLOCATE_CALL, isFinal: ({ status }) => status !== 'waiting' };
+const RELEASE_CALL: CallKind<ReleaseOutcome> = { queue: QUEUES.release, isOutcome: isReleaseOutcome, isFinal: () => true };
+const CANCEL_CALL: CallKind<CancelOutcome> = { queue: QUEUES.release, isOutcome: isCancelOutcome, isFinal: () => true };
+
+const SILENT: ConnectionLog = { warn: () => undefined, info: () => undefined };
+
+/**
+ * Asks the scheduler for devices over Redis, from any Node service.
+ *
+ * A "no" is a result (`status: 'refused'` with a code), not an exception; what is thrown is a `SchedulerError`
+ * QUEUE_UNAVAILABLE when Redis could not be reached in time. Repeating a call with the same `requestId` never allocates
+ * twice. Every method may be called at once; the connection opens by itself.
+ */
+export class SchedulerClient {
+  readonly #caller: string;
+  readonly #connection: ClientConnection;
+  readonly #producer: Producer;
+  readonly #asked = new Map<string, NewAllocate>();
+
+  constructor({ redis, service, prefix = DEFAULT_PREFIX, maxWaitingJobs = DEFAULT_MAX_WAITING, logger = SILENT }: SchedulerClientOptions) {
+    this.#caller = `service:${service}`;
+    this.#connection = new ClientConnection({ url: redis.url, clusterNodes: redis.clusterNodes ?? [] }, prefix, logger);
+    this.#producer = createProducer({ redis: this.#connection.redis, prefix, maxWaitingJobs, logger });
+  }
+
+  /** Asks for a device for a user and waits for the answer. */
+  async allocate(userId: string, options: AllocateOptions = {}, wait: WaitOptions = {}): Promise<AllocateResult> {
+    const requestId = options.requestId ?? randomUUID();
+    const [result] = await this.allocateMany([{ ...options, userId, requestId }], wait);
+    return result ?? { status: 'pending', requestId };
+  }
+
+  /** Asks for many at once, in one round trip or two; answers in the order asked. */
+  async allocateMany(
+    requests: readonly (AllocateOptions & { readonly userId: string })[],
+    wait: WaitOptions = {},
+  ): Promise<AllocateResult[]> {
+    const checked = requests.map((request) => checkRequest(request, this.#caller, this.#connection.instance));
+    const valid = checked.filter(isNewAllocate);
+    const results = valid.length === 0 ? new Map<string, AllocateResult>() : await this.#ask(valid, wait);
+    return checked.map((request) =>
+      'status' in request ? request : (results.get(request.requestId) ?? { status: 'pending', requestId: request.requestId }),
+    );
+  }
+
+  /** Ends an allocation. Repeating it gives the same answer. */
+  async release(allocation: ReleaseOptions, wait: WaitOptions = {}): Promise<ReleaseResult> {
+    const { userId = null, ...named } = allocation;
+    const releaseId = randomUUID();
+    const parsed = releasePayload.safeParse({
+      ...named,
+      userId,
+      tenantId: null,
+      releaseId,
+      caller: this.#caller,
+      endReason: 'released',
+      replyTo: this.#connection.instance,
+    });
+    if (!parsed.success) return { status: 'refused', code: 'VALIDATION_FAILED', details: { problems: problemsOf(parsed.error) } };
+    const add = () => this.#producer.release(parsed.data);
+    const outcome = await this.#call(RELEASE_CALL, releaseId, add, wait);
+    return outcome ?? { status: 'pending', releaseId };
+  }
+
+  /** Withdraws a request that is not decided yet; `REQUEST_DECIDED` when it is too late. */
+  async cancel(requestId: string, wait: WaitOptions = {}): Promise<CancelResult> {
+    const cancelId = randomUUID();
+    const add = () => this.#producer.cancel({ cancelId, requestId, caller: this.#caller, replyTo: this.#connection.instance });
+    const outcome = await this.#call(CANCEL_CALL, cancelId, add, wait);
+    return outcome ?? { status: 'pending', requestId };
+  }
+
+  /** What Redis knows of a request. Outcomes are kept there for ten minutes at most. */
+  async status(requestId: string): Promise<RequestStatus> {
+    const parts = await this.#connection.parts(performance.now() + DEFAULT_TIMEOUT_MS);
+    const seen = (await this.#reading(() => readOutcomes(parts, ALLOCATE_CALL, [requestId]))).get(requestId);
+    if (seen?.kind === 'outcome') return seen.outcome;
+    return { status: seen?.kind === 'under-way' ? 'pending' : 'unknown', requestId };
+  }
+
+  /**
+   * Waits until a request has a device, a refusal, or another last word; `waiting` and `pending` are returned only when
+   * time is up. A request of this client that Redis has lost is handed in again.
+   */
+  async waitFor(requestId: string, wait: WaitOptions = {}): Promise<RequestStatus> {
+    const waiting = toWaiting(wait);
+    const parts = await this.#connection.parts(waiting.until);
+    const known = await this.#reading(() => readOutcomes(parts, WAIT_FOR_CALL, [requestId]));
+    const seen = known.get(requestId);
+    if (seen?.kind === 'outcome' && WAIT_FOR_CALL.isFinal(seen.outcome)) return seen.outcome;
+    if (seen?.kind === 'missing' && !this.#asked.has(requestId)) return { status: 'unknown', requestId };
+    const again = { begin: () => Promise.resolve(), addAgain: (ids: readonly string[]) => this.#askAgain(ids) };
+    const outcomes = await awaitOutcomes(parts, WAIT_FOR_CALL, [requestId], waiting, again);
+    return outcomes.get(requestId) ?? (seen?.kind === 'outcome' ? seen.outcome : { status: 'pending', requestId });
+  }
+
+  /** Lets go of Redis. Requests live on. */
+  async close(): Promise<void> {
+    await this.#producer.close();
+    await this.#connection.close();
+  }
+
+  async #ask(requests: readonly NewAllocate[], wait: WaitOptions): Promise<Map<string, AllocateResult>> {
+    const waiting = toWaiting(wait);
+    const parts = await this.#connection.parts(waiting.until);
+    for (const request of requests) this.#remember(request);
+    try {
+      const steps = {
+        begin: () => enqueue(() => this.#producer.allocate(requests), waiting),
+        addAgain: (ids: readonly string[]) => this.#askAgain(ids),
+      };
+      return await awaitOutcomes(
+        parts,
+        ALLOCATE_CALL,
+        requests.map(({ requestId }) => requestId),
+        waiting,
+        steps,
+      );
+    } catch (error) {
+      if (!(error instanceof SchedulerError) || error.code !== 'OVERLOADED') throw error;
+      const refusal = {
+        status: 'refused',
+        code: 'OVERLOADED',
+        reason: error.message,
+        ...(error.details && { details: error.details }),
+      } as const;
+      return new Map(requests.map(({ requestId }) => [requestId, { ...refusal, requestId }]));
+    }
+  }
+
+  async #askAgain(ids: readonly string[]): Promise<void> {
+    await this.#producer.allocate(ids.flatMap((id) => this.#asked.get(id) ?? []));
+  }
+
+  #remember(request: NewAllocate): void {
+    const oldest = this.#asked.keys().next();
+    if (this.#asked.size >= REMEMBERED && oldest.done !== true) this.#asked.delete(oldest.value);
+    this.#asked.set(request.requestId, request);
+  }
+
+  async #call<Outcome>(kind: CallKind<Outcome>, id: string, add: () => Promise<void>, wait: WaitOptions): Promise<Outcome | undefined> {
+    const waiting = toWaiting(wait);
+    const parts = await this.#connection.parts(waiting.until);
+    const outcomes = await awaitOutcomes(parts, kind, [id], waiting, { begin: () => enqueue(add, waiting), addAgain: add });
+    return outcomes.get(id);
+  }
+
+  async #reading<T>(read: () => Promise<T>): Promise<T> {
+    try {
+      return await read();
+    } catch (error) {
+      throw new SchedulerError('QUEUE_UNAVAILABLE', { cause: error, retryAfter: 1 });
+    }
+  }
+}
+
+function toWaiting({ timeoutMs = DEFAULT_TIMEOUT_MS, signal }: WaitOptions): Waiting {
+  return { until: performance.now() + timeoutMs, signal };
+}
