@@ -1,5 +1,6 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler, onSendHookHandler } from 'fastify';
 import { SchedulerError } from '../shared/errors.ts';
+import type { Logger } from '../shared/logger.ts';
 import type { Metrics } from '../shared/metrics.ts';
 import type { Store } from '../shared/store/store.ts';
 import type { Credentials } from './auth.ts';
@@ -28,65 +29,85 @@ declare module 'fastify' {
   }
 }
 
-/** Refuses to register a route that does not say who may use it. */
-export function demandAccess(app: FastifyInstance): void {
-  app.addHook('onRoute', ({ config, method, url }) => {
-    if (config?.access === undefined) throw new Error(`${String(method)} ${url} does not say who may use it`);
+/** What is done before a handler, by what the route says of itself. */
+export interface Guards {
+  readonly authenticate: (credentials: Credentials) => Caller | Promise<Caller>;
+  readonly counters: Readonly<Record<Budget, CountCall>>;
+  readonly store: Store;
+}
+
+/**
+ * Puts before every route of this scope what it asks for: who calls, what they may, how often; and for POST and PUT the
+ * `Idempotency-Key`. Decided once a route, so that a request only passes what concerns it.
+ *
+ * @throws Error for a route that does not say who may use it
+ */
+export function guardRoutes(app: FastifyInstance, guards: Guards): void {
+  app.decorateRequest('caller');
+  app.decorateRequest('heldKey');
+  app.addHook('onRoute', (route) => {
+    const { access, budget, countsItself } = route.config ?? {};
+    if (access === undefined) throw new Error(`${String(route.method)} ${route.url} does not say who may use it`);
+    if (access === 'open') return;
+    const count = budget === undefined || countsItself === true ? undefined : guards.counters[budget];
+    route.onRequest = [admit(guards.authenticate, access, count)];
+    if (route.method !== 'POST' && route.method !== 'PUT') return;
+    route.preHandler = [async (request, reply) => beginKeyed(guards.store, request, reply)];
+    route.onSend = [keepOutcome(guards.store)];
   });
 }
 
-/** Request id in every answer; who calls; what they may; how often. In this order, before the body is read. */
-export function guardRoutes(
-  app: FastifyInstance,
-  authenticate: (credentials: Credentials) => Caller | Promise<Caller>,
-  counters: Readonly<Record<Budget, CountCall>>,
-): void {
-  app.decorateRequest('caller');
-  app.addHook('onRequest', async (request, reply) => {
-    reply.header('x-request-id', request.id);
-    const { access, budget, countsItself } = request.routeOptions.config;
-    if (access === undefined || access === 'open') return;
-    const known = authenticate(credentialsOf(request));
-    request.caller = known instanceof Promise ? await known : known;
+/** Before the body is read: who calls, whether they may, and how often. A known token costs no turn of the event loop. */
+function admit(authenticate: Guards['authenticate'], access: Access, count: CountCall | undefined): onRequestHookHandler {
+  const enter = async (request: FastifyRequest, reply: FastifyReply, known: Caller | Promise<Caller>) => {
+    request.caller = await known;
     if (access === 'administrative' && !isAdministrative(request.caller)) {
       throw new SchedulerError('FORBIDDEN', { messages: ['This is for admins and services.'] });
     }
-    if (budget !== undefined && countsItself !== true) await counters[budget](request, reply);
-  });
+    if (count !== undefined) await count(request, reply);
+  };
+  return (request, reply, done) => {
+    const known = authenticate(credentialsOf(request));
+    if (count === undefined && access === 'caller' && !(known instanceof Promise)) {
+      request.caller = known;
+      done();
+      return;
+    }
+    enter(request, reply, known).then(() => done(), done);
+  };
 }
 
-function credentialsOf(request: FastifyRequest): Credentials {
-  const service = request.headers['x-service-token'];
-  return { authorization: request.headers.authorization, serviceToken: typeof service === 'string' ? service : undefined };
-}
-
-/** Lets POST and PUT be repeated under an `Idempotency-Key`. */
-export function keyRoutes(app: FastifyInstance, store: Store): void {
-  app.decorateRequest('heldKey');
-  app.addHook('preHandler', async (request, reply) => {
-    if (request.routeOptions.config.access === 'open') return undefined;
-    return beginKeyed(store, request, reply);
-  });
-  app.addHook('onSend', async (request, reply: FastifyReply, payload: unknown) => {
+function keepOutcome(store: Store): onSendHookHandler {
+  return async (request, reply, payload) => {
     if (request.heldKey !== undefined) await endKeyed(store, request, reply, typeof payload === 'string' ? payload : '');
     return payload;
+  };
+}
+
+function credentialsOf({ headers }: FastifyRequest): Credentials {
+  const service = headers['x-service-token'];
+  return { authorization: headers.authorization, serviceToken: typeof service === 'string' ? service : undefined };
+}
+
+/** Every answer carries the id of its request, and the headers browsers are told to be careful by. */
+export function addHeaders(app: FastifyInstance, headers: Readonly<Record<string, string>>): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.headers(headers).header('x-request-id', request.id);
+    done();
   });
 }
 
 /** One measurement and one line of log an answer; reads that went well are only logged at `debug`. */
-export function observeAnswers(app: FastifyInstance, metrics: Metrics): void {
+export function observeAnswers(app: FastifyInstance, metrics: Metrics, logger: Logger): void {
   app.addHook('onResponse', (request, reply, done) => {
+    const { method } = request;
+    const { statusCode: status, elapsedTime } = reply;
     const route = request.routeOptions.url ?? 'unknown';
-    metrics.httpDuration.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1_000);
-    const quiet = reply.statusCode < 400 && (request.method === 'GET' || request.method === 'HEAD');
-    const line = {
-      method: request.method,
-      route,
-      status: reply.statusCode,
-      ms: Math.round(reply.elapsedTime),
-      caller: request.caller?.key,
-    };
-    request.log[quiet ? 'debug' : 'info'](line, 'answered');
+    metrics.httpDuration.observe({ method, route, status }, elapsedTime / 1_000);
+    const level = status < 400 && (method === 'GET' || method === 'HEAD') ? 'debug' : 'info';
+    if (logger.isLevelEnabled(level)) {
+      logger[level]({ requestId: request.id, method, route, status, ms: Math.round(elapsedTime), caller: request.caller?.key }, 'answered');
+    }
     done();
   });
 }

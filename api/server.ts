@@ -1,4 +1,3 @@
-import helmet from '@fastify/helmet';
 import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify';
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import { createAuthenticator } from './auth.ts';
@@ -6,7 +5,7 @@ import { assertStorable, parseBodies } from './body-parsers.ts';
 import type { ServerDeps } from './deps.ts';
 import { describeApi, serveDocs } from './docs.ts';
 import { answerError } from './error-handler.ts';
-import { demandAccess, guardRoutes, keyRoutes, observeAnswers } from './hooks.ts';
+import { addHeaders, guardRoutes, observeAnswers } from './hooks.ts';
 import { answerUnknownRoutes } from './not-found.ts';
 import { createReadiness } from './probes.ts';
 import { createCounters } from './rate-limit.ts';
@@ -21,6 +20,7 @@ import { probeRoutes } from './routes/probes.ts';
 import { releaseRoutes } from './routes/release.ts';
 import { requestRoutes } from './routes/requests.ts';
 import { settingsRoutes } from './routes/settings.ts';
+import { securityHeaders } from './security-headers.ts';
 
 const BODY_LIMIT_BYTES = 1024 * 1024;
 const LONGEST_PARAM = 500;
@@ -40,25 +40,25 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
     routerOptions: { maxParamLength: LONGEST_PARAM },
     genReqId: ({ headers }) => requestIdOf(headers),
     frameworkErrors: answerError,
+    // No logger of its own for every request: making one costs more than a cached read, and lines carry the request id anyway.
+    childLoggerFactory: (own) => own,
   });
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.setErrorHandler(answerError);
   parseBodies(app);
   answerUnknownRoutes(app);
-  await app.register(helmet, { contentSecurityPolicy: { directives: { defaultSrc: ["'none'"] } } });
+  addHeaders(app, await securityHeaders());
   await describeApi(app);
   const counters = await createCounters(app, { redis: deps.redis, prefix: options.prefix, logger, limits: options.rateLimits });
-  guardRoutes(app, createAuthenticator(options.tokens), counters);
   app.addHook('preValidation', (request, _reply, done) => {
     assertStorable(request.query, request.params);
     done();
   });
-  keyRoutes(app, store);
-  observeAnswers(app, metrics);
+  observeAnswers(app, metrics, logger);
   if (!options.production) await app.register(serveDocs);
   await app.register(async (routes) => {
-    demandAccess(routes);
+    guardRoutes(routes, { authenticate: createAuthenticator(options.tokens), counters, store });
     registerRoutes(routes.withTypeProvider<ZodTypeProvider>(), deps, counters);
   });
   return app;
