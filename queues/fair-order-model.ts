@@ -15,9 +15,9 @@
  * - Two tenants of one level that both have requests waiting are served in turn, whatever the length of their queues.
  * - A tenant's requests of a higher level go before its lower ones while fewer than HEAD of them wait per level between;
  *   past that the lower ones get turns too.
- * - Nobody starves: a request with start s that arrives at virtual time v is overtaken by at most
- *   (s − v + HEAD · levels between) / AGEING requests that come after it, even if each of those is of a new tenant
- *   and of the highest level. With the numbers below: 16 384 per level, a few seconds of full load.
+ * - Nobody starves: once (s − v + HEAD · levels between) / AGEING requests have been taken after a request with start s
+ *   came at virtual time v, no later one goes before it, even if each is of a new tenant and of the highest level. With
+ *   the numbers below that is 16 384 per level, a few seconds of full load; what waits before it by then is finite.
  *
  * AGEING is small because it also moves v ahead of the starts of many tenants that are served in turn: with more than
  * 1 / AGEING tenants waiting at once, newcomers drift towards the order of arrival. That is the price of the last point.
@@ -75,8 +75,14 @@ export interface FairModel {
   virtualTime(): number;
 }
 
+/** The two numbers of the arithmetic; tests take smaller ones. */
+export interface FairNumbers {
+  readonly head: number;
+  readonly ageing: number;
+}
+
 /** The arithmetic without Redis, rebase left out: for proofs and comparisons. */
-export function createFairModel(): FairModel {
+export function createFairModel({ head, ageing }: FairNumbers = { head: HEAD, ageing: AGEING }): FairModel {
   let virtual = 0;
   const finishes = new Map<string, number[]>();
 
@@ -86,19 +92,14 @@ export function createFairModel(): FairModel {
     finish[level] = start + 1;
     for (let lower = 0; lower < level; lower++) finish[lower] = Math.max(virtual, finish[lower] ?? 0) + 1;
     finishes.set(flow, finish);
-    return { tag: tagOf(start, level), fairStart: start };
+    return { tag: Math.min(MAX_TAG, Math.floor(start) + head * (TOP_LEVEL - level) + 1), fairStart: start };
   }
 
   return {
     place: (requests) => requests.map(placeOne),
     advance: (fairStart, count) => {
-      virtual = Math.max(virtual, fairStart % ERA_WIDTH) + AGEING * count;
+      virtual = Math.max(virtual, fairStart % ERA_WIDTH) + ageing * count;
     },
     virtualTime: () => virtual,
   };
-}
-
-/** The tag of a start. */
-export function tagOf(start: number, level: Level): number {
-  return Math.min(MAX_TAG, Math.floor(start) + HEAD * (TOP_LEVEL - level) + 1);
 }
