@@ -54,7 +54,7 @@ export function createExchange(deps: ExchangeDeps): Exchange {
       deps.budget.earn();
       const token = await deps.token.current();
       const pending = client(urlOf(deps.neighbour, request.path), optionsFor(deps, request, deadline, { signal: abort.signal, token }));
-      pending.on('downloadProgress', ({ transferred }) => {
+      void pending.on('downloadProgress', ({ transferred }) => {
         if (transferred > deps.tuning.maxResponseBytes) abort.abort(new NeighbourFault('the answer is too large'));
       });
       return answerOf(await pending, request.schema, deps.neighbour);

@@ -246,6 +246,13 @@ describe('the breaker', () => {
     expect(service.control.calls.count()).toBeLessThan(150);
   });
 
+  test('is what keeps it so: without it 200 send four times as many requests as they are', async () => {
+    service.control.fail({ kind: 'status', status: 500 });
+    const caller = callerWith({ tuning: { leastCalls: 1_000_000, retryBudget: 1_000_000, maxConcurrent: 200 }, timeoutMs: 25_000 });
+    await Promise.all(Array.from({ length: 200 }, (_, user) => ask(caller, `u${user}`, 25_000)));
+    expect(service.control.calls.count()).toBe(800);
+  });
+
   test('keeps those who wait to repeat from asking a neighbour it has opened for', async () => {
     const caller = callerWith({ tuning: { retryBaseMs: 400, retryMaxMs: 400, leastCalls: 2 } });
     service.control.fail({ kind: 'status', status: 500 }, { path: 'patient' });
