@@ -4,7 +4,7 @@
 //   node scripts/ensure.mjs              dependencies and the generated client
 //   node scripts/ensure.mjs --services   and Postgres, Redis, RabbitMQ up, the database at its newest migration
 import { spawnSync } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -14,15 +14,16 @@ const own = (...parts) => join(root, ...parts);
 const changedAt = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
 const runtime = own('node_modules', '.bin', process.platform === 'win32' ? 'node.cmd' : 'node');
 
-/** npm writes node_modules/.package-lock.json at the end of an installation. */
+/** Compares what is installed (npm's own record of it) with the lock file; packages for other platforms may be absent. */
 function dependenciesAreMissing() {
-  return !existsSync(runtime) || changedAt(own('node_modules', '.package-lock.json')) < changedAt(own('package-lock.json'));
+  const record = own('node_modules', '.package-lock.json');
+  if (!existsSync(runtime) || !existsSync(record)) return true;
+  const installed = JSON.parse(readFileSync(record, 'utf8')).packages;
+  const wanted = Object.entries(JSON.parse(readFileSync(own('package-lock.json'), 'utf8')).packages);
+  return wanted.some(([path, { version, optional }]) => path !== '' && !optional && installed[path]?.version !== version);
 }
 
-function clientIsMissing() {
-  const generated = changedAt(own('prisma', 'generated', 'client.ts'));
-  return generated < changedAt(own('prisma', 'schema.prisma')) || generated < changedAt(own('node_modules', '.package-lock.json'));
-}
+const clientIsMissing = () => changedAt(own('prisma', 'generated', 'client.ts')) < changedAt(own('prisma', 'schema.prisma'));
 
 function run(what, program, args) {
   if (what !== '') process.stderr.write(`${what} …\n`);
@@ -35,7 +36,10 @@ if (!(Number(process.versions.node.split('.')[0]) >= 20)) {
   process.stderr.write(`Node 20 or newer is needed to begin with; this is ${process.versions.node}.\n`);
   process.exit(1);
 }
-if (dependenciesAreMissing()) run('Installing dependencies', 'npm', ['ci', '--no-audit', '--no-fund']);
+if (dependenciesAreMissing()) {
+  run('Installing dependencies', 'npm', ['ci', '--no-audit', '--no-fund']);
+  rmSync(own('prisma', 'generated'), { recursive: true, force: true });
+}
 if (clientIsMissing()) run('Generating the database client', runtime, [own('scripts', 'generate.mjs')]);
 if (process.argv.includes('--services')) {
   run('', runtime, [own('scripts', 'services.ts'), 'up']);
