@@ -136,7 +136,7 @@ function toState(row: RequestRow): RequestState {
     status: row.status,
     asked: row.asked,
     code: row.code === null || isErrorCode(row.code) ? row.code : 'INTERNAL',
-    reason: row.details?.reason ?? null,
+    reason: row.details?.reason ?? (row.status === 'waiting' ? 'POOL_BUSY' : null),
     details: row.details?.details,
     createdAt: row.created_at,
     deadline: row.deadline,
