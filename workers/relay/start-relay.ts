@@ -67,7 +67,10 @@ export async function startRelay(dependencies: RelayDependencies): Promise<Relay
     lease: 'relay',
     holder: id,
     termMs: dependencies.leaseTermMs ?? 6 * SECOND,
-    onElected: wakeAll,
+    onElected: () => {
+      wakeAll();
+      wakes.count.ring();
+    },
   });
   const common = { logger, netMs, gatherMs: GATHER_MS, mayRun: leadership.leads };
   const loops = [
@@ -90,7 +93,7 @@ export async function startRelay(dependencies: RelayDependencies): Promise<Relay
   return {
     id,
     leads: leadership.leads,
-    brokerState: publisher.state,
+    brokerState: () => publisher.state(),
     close: async () => {
       stopListening();
       await Promise.all(loops.map((loop) => loop.close()));
