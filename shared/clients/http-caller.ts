@@ -42,7 +42,7 @@ export function createHttpCaller(deps: CallerDeps): HttpCaller {
   const exchange = createExchange({ neighbour, token: deps.token, tuning, agents, budget, mayRepeat: () => breaker.state() === 'closed' });
 
   async function ask<T>(request: Call<T>): Promise<CallAnswer<T>> {
-    if (request.path.some((part) => part === '' || part === '.' || part === '..')) return NO_SUCH_PATH;
+    if (!request.path.every(isSegment)) return NO_SUCH_PATH;
     const deadline = performance.now() + Math.min(request.deadlineMs, neighbour.timeoutMs);
     if (timeLeft(deadline) < LEAST_TIME_MS) return notAsked('the caller has no time left');
     if (!(await enter(deadline))) return notAsked(`too many calls to ${neighbour.name}-service are under way`);
@@ -78,6 +78,11 @@ export function createHttpCaller(deps: CallerDeps): HttpCaller {
 }
 
 const NO_SUCH_PATH: RefusedCall = { kind: 'refused', status: 404, reason: 'an id that is no path segment names nothing' };
+
+/** Whether the text names exactly one level of a path, once encoded. */
+function isSegment(part: string): boolean {
+  return part !== '' && part !== '.' && part !== '..' && part.isWellFormed();
+}
 
 async function guarded<T>(breaker: Breaker, work: () => Promise<CallAnswer<T>>): Promise<CallAnswer<T>> {
   try {

@@ -23,6 +23,10 @@ describe('the headers of a trace', () => {
     expect(traceHeaders('order 17')['x-request-id']).toBe('order 17');
   });
 
+  test('never carry what no header can', () => {
+    for (const text of ['', 'two\r\nlines', 'größer', 'x'.repeat(201)]) expect(traceHeaders(text)['x-request-id']).toBe(traceOf(text));
+  });
+
   test('are new where nobody gave an id', () => {
     expect(traceOf(undefined)).not.toBe(traceOf(undefined));
   });

@@ -6,8 +6,10 @@ import { createHash, randomBytes, randomUUID } from 'node:crypto';
  * @param traceId  the caller's id: a trace id of 32 hexadecimal digits, a UUID, or any text (then hashed into a trace id)
  */
 export function traceHeaders(traceId: string | undefined): { 'x-request-id': string; traceparent: string } {
-  const requestId = traceId ?? randomUUID();
-  return { 'x-request-id': requestId, traceparent: `00-${traceOf(requestId)}-${randomBytes(8).toString('hex')}-01` };
+  const given = traceId ?? randomUUID();
+  // What no header can carry would fail the call, and many such calls would open the breaker for everybody.
+  const requestId = /^[\x21-\x7e][\x20-\x7e]{0,199}$/.test(given) ? given : traceOf(given);
+  return { 'x-request-id': requestId, traceparent: `00-${traceOf(given)}-${randomBytes(8).toString('hex')}-01` };
 }
 
 function traceOf(requestId: string): string {

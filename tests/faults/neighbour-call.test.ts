@@ -74,7 +74,7 @@ describe('a call to a neighbour', () => {
   });
 
   test('never leaves its path for an id that looks like one', async () => {
-    for (const id of ['', '.', '..']) expect(await ask(callerWith(), id)).toEqual({ kind: 'none' });
+    for (const id of ['', '.', '..', '\ud800']) expect(await ask(callerWith(), id)).toEqual({ kind: 'none' });
     expect(service.control.calls.count()).toBe(0);
   });
 
