@@ -1,25 +1,22 @@
 import { randomBytes } from 'node:crypto';
-import { appendFileSync, chmodSync, existsSync, mkdirSync } from 'node:fs';
+import { appendFileSync, chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Config, loadConfig } from './config.ts';
+import { readEnvironment } from './config-files.ts';
 
 /** Secrets that are made up for a developer; in production they have no default. */
-const GENERATED = ['JWT_SECRET', 'SERVICE_TOKEN_SECRET', 'DASHBOARD_PASSWORD'] as const;
+const MADE_UP = ['JWT_SECRET', 'SERVICE_TOKEN_SECRET', 'DASHBOARD_PASSWORD'] as const;
+
+type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * The configuration of this process, read once by its `main.ts`.
+ * The configuration of this process, read once by its `main.ts`: the environment, over `.env`, over `.services/env`.
  *
- * What the environment says wins; then `.env`; then, outside production, `.services/env`, where the private servers of
- * `npm run services` and the secrets of a developer are kept (made up once, mode 600). Every problem is printed at once and the
- * process exits with 1.
+ * Every problem is printed at once, with the name of the variable, and the process exits with 1.
  */
 export function readConfig(): Config {
-  loadFile('.env');
-  if (process.env['NODE_ENV'] !== 'production') {
-    loadFile(join('.services', 'env'));
-    makeUpSecrets();
-  }
-  const result = loadConfig(process.env);
+  const environment = readEnvironment();
+  const result = loadConfig(environment['NODE_ENV'] === 'production' ? environment : withSecrets(environment, process.cwd()));
   if (result.ok) {
     for (const warning of result.warnings) process.stderr.write(`configuration: ${warning}\n`);
     return result.config;
@@ -30,20 +27,17 @@ export function readConfig(): Config {
   process.exit(1);
 }
 
-/** Variables that are set already are left as they are. */
-function loadFile(path: string): void {
-  if (existsSync(path)) process.loadEnvFile(path);
-}
-
-function makeUpSecrets(): void {
-  const missing = GENERATED.filter((name) => (process.env[name] ?? '') === '');
-  if (missing.length === 0) return;
-  const path = join('.services', 'env');
-  mkdirSync('.services', { recursive: true });
-  for (const name of missing) {
-    const value = randomBytes(24).toString('base64url');
-    process.env[name] = value;
-    appendFileSync(path, `${name}=${value}\n`, { mode: 0o600 });
-  }
-  chmodSync(path, 0o600);
+/**
+ * Makes up the secrets that are missing, once: they are kept in `.services/env` with mode 600, where every process of
+ * this folder finds the same ones.
+ */
+export function withSecrets(environment: Environment, folder: string): Environment {
+  const missing = MADE_UP.filter((name) => (environment[name] ?? '') === '');
+  if (missing.length === 0) return environment;
+  const made = Object.fromEntries(missing.map((name) => [name, randomBytes(24).toString('base64url')]));
+  const file = join(folder, '.services', 'env');
+  mkdirSync(join(folder, '.services'), { recursive: true });
+  appendFileSync(file, Object.entries(made).map(([name, value]) => `${name}=${value}\n`).join(''), { mode: 0o600 });
+  chmodSync(file, 0o600);
+  return { ...environment, ...made };
 }

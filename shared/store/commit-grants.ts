@@ -175,14 +175,23 @@ function toRequestRow(request: AllocationRequest, outcome: AllocateOutcome): Req
     status: outcome.status,
     asked: request.asked,
     trace_id: request.traceId ?? null,
-    code: outcome.status === 'refused' || outcome.status === 'timed_out' ? outcome.code : null,
-    details:
-      outcome.status === 'refused'
-        ? { reason: outcome.reason, ...(outcome.details === undefined ? {} : { details: outcome.details }) }
-        : null,
+    code: codeOf(outcome),
+    details: detailsOf(outcome),
     allocation_id: outcome.status === 'granted' ? outcome.allocation.allocationId : null,
     max_wait: request.asked.maxWaitMinutes,
   };
+}
+
+/** Why it was refused, or what it waits for. */
+function codeOf(outcome: AllocateOutcome): string | null {
+  if (outcome.status === 'granted') return null;
+  return outcome.status === 'waiting' ? outcome.reason : outcome.code;
+}
+
+function detailsOf(outcome: AllocateOutcome): Record<string, unknown> | null {
+  if (outcome.status === 'waiting') return { reason: outcome.reason };
+  if (outcome.status !== 'refused') return null;
+  return { reason: outcome.reason, ...(outcome.details === undefined ? {} : { details: outcome.details }) };
 }
 
 function toAllocationRow(

@@ -1,0 +1,199 @@
+import { randomUUID } from 'node:crypto';
+import { type BillingServiceControl, startBillingService } from '../../dev/stand-ins/billing-service.ts';
+import type { StandIn } from '../../dev/stand-ins/stand-in.ts';
+import { startUserService, type UserServiceControl } from '../../dev/stand-ins/user-service.ts';
+import type { NewAllocate } from '../../queues/jobs/allocate.ts';
+import type { ReleaseOutcome } from '../../queues/jobs/release.ts';
+import { createProducer, type Producer } from '../../queues/producer.ts';
+import { type AskedAllocationInput, askedAllocation } from '../../shared/allocation/asked.ts';
+import type { AllocateOutcome } from '../../shared/allocation/outcome.ts';
+import { createBalanceClient } from '../../shared/clients/balance-client.ts';
+import { createBalanceFacts } from '../../shared/clients/balance-facts.ts';
+import { createQuotaClient } from '../../shared/clients/quota-client.ts';
+import { createQuotaFacts } from '../../shared/clients/quota-facts.ts';
+import { createLogger } from '../../shared/logger.ts';
+import { createMetrics, type Metrics } from '../../shared/metrics.ts';
+import { createOutcomeListener, type OutcomeListener } from '../../shared/run/completion.ts';
+import { createLife } from '../../shared/run/life.ts';
+import { closeRedis, createRedis, type RedisClient, whenReady } from '../../shared/run/redis.ts';
+import { createStore, type Store } from '../../shared/store/store.ts';
+import { type AllocationDependencies, startAllocation } from '../../workers/allocation/start-allocation.ts';
+import { startLifecycle } from '../../workers/lifecycle/start-lifecycle.ts';
+import { eventually } from './eventually.ts';
+import { openCaller, SERVICE_SECRET } from './neighbours.ts';
+import { createTestDatabase } from './postgres.ts';
+import { createTestPrefix, redisUrl } from './redis.ts';
+
+/** Longest wait for an outcome on a busy machine, ms. */
+const PATIENCE_MS = 25_000;
+
+/** The doors and workers of one test, wired like the processes, with a database and a corner of Redis of their own. */
+export interface Wired {
+  readonly store: Store;
+  readonly redis: RedisClient;
+  readonly producer: Producer;
+  readonly prefix: string;
+  readonly databaseUrl: string;
+  readonly metrics: Metrics;
+  readonly users: StandIn<UserServiceControl>;
+  readonly billing: StandIn<BillingServiceControl>;
+  /** Dependencies of an allocation worker, to start more of them with changes. */
+  readonly allocation: AllocationDependencies;
+  /** Asks for a device the way the API does and waits for the outcome. */
+  allocate(userId: string, options?: AllocateOptions): Promise<AllocateOutcome>;
+  release(named: { allocationId?: string; deviceId?: string; userId?: string; tenantId?: string; fence?: number }): Promise<ReleaseOutcome>;
+  /** Resolves when the request is neither pending nor waiting. */
+  untilDecided(requestId: string): Promise<void>;
+  /** Starts another allocation worker; closed with the rest. */
+  addAllocationWorker(changes?: Partial<AllocationDependencies>): void;
+  close(): Promise<void>;
+}
+
+export interface AllocateOptions extends AskedAllocationInput {
+  readonly requestId?: string;
+  readonly tier?: NewAllocate['tier'];
+  readonly tenantId?: string;
+}
+
+export interface WireOptions {
+  /** Allocation workers started at once; 1 unless said otherwise. */
+  readonly allocationWorkers?: number;
+  readonly allocation?: Partial<AllocationDependencies>;
+  readonly cleaningSeconds?: number;
+}
+
+/** Opens everything one test needs; `close` leaves nothing behind. */
+export async function wire(options: WireOptions = {}): Promise<Wired> {
+  const logger = createLogger('test', process.env['TEST_LOG_LEVEL'] ?? 'silent');
+  const life = createLife(logger);
+  const metrics = createMetrics('test');
+  const database = await createTestDatabase();
+  life.onClose('database', database.drop);
+  const corner = createTestPrefix();
+  life.onClose('redis keys', corner.clean);
+  const redisAddress = { url: redisUrl(), clusterNodes: [] };
+  const redis = createRedis('cache', redisAddress, logger);
+  const queueRedis = createRedis('producer', redisAddress, logger);
+  const subscriber = createRedis('subscriber', redisAddress, logger);
+  for (const connection of [redis, queueRedis, subscriber]) life.onClose('redis', () => closeRedis(connection));
+  await Promise.all([redis, queueRedis, subscriber].map((connection) => whenReady(connection, 10_000)));
+  const store = createStore({
+    databaseUrl: database.url,
+    poolSize: 8,
+    acquireTimeoutMs: 10_000,
+    statementTimeoutMs: 10_000,
+    applicationName: 'test',
+  });
+  life.onClose('store', store.close);
+  const users = await startUserService({ port: 0, secret: SERVICE_SECRET });
+  life.onClose('user-service', users.close);
+  const billing = await startBillingService({ port: 0, secret: SERVICE_SECRET });
+  life.onClose('billing-service', billing.close);
+  const userCaller = openCaller('user', users.url);
+  const billingCaller = openCaller('billing', billing.url);
+  life.onClose('callers', () => {
+    userCaller.close();
+    billingCaller.close();
+  });
+  const producer = createProducer({ redis: queueRedis, prefix: corner.prefix, maxWaitingJobs: 100_000, logger });
+  life.onClose('producer', producer.close);
+  const instance = `test-${randomUUID()}`;
+  const outcomes = await createOutcomeListener(subscriber, corner.prefix, instance, logger);
+  life.onClose('outcomes', outcomes.close);
+  const shared = { redis, prefix: corner.prefix, metrics, logger };
+  const allocation: AllocationDependencies = {
+    ...shared,
+    store,
+    redisAddress,
+    quota: createQuotaFacts({ ...shared, client: createQuotaClient(userCaller), ttlSeconds: 60, lastKnownOnError: false }),
+    balance: createBalanceFacts({ ...shared, client: createBalanceClient(billingCaller), ttlSeconds: 60 }),
+    outagePolicy: { quotaAllowOnError: false, fallbackMaxDevices: 1, billingAllowOnError: true },
+    strategy: () => 'resource_based',
+    concurrency: 100,
+    groupMax: 50,
+    groupParallel: 2,
+    locks: true,
+    ...options.allocation,
+  };
+  const addAllocationWorker = (changes: Partial<AllocationDependencies> = {}) => {
+    const worker = startAllocation({ ...allocation, ...changes });
+    life.onClose('allocation worker', worker.close);
+  };
+  for (let started = 0; started < (options.allocationWorkers ?? 1); started += 1) addAllocationWorker();
+  const lifecycle = startLifecycle({
+    ...shared,
+    store,
+    redisAddress,
+    producer,
+    cleaningSeconds: options.cleaningSeconds ?? 0,
+    concurrency: 50,
+    groupMax: 50,
+    groupParallel: 2,
+  });
+  life.onClose('lifecycle worker', lifecycle.close);
+  return {
+    store,
+    redis,
+    producer,
+    prefix: corner.prefix,
+    databaseUrl: database.url,
+    metrics,
+    users,
+    billing,
+    allocation,
+    allocate: (userId, wish = {}) => ask(producer, outcomes, instance, userId, wish),
+    release: (named) => letGo(producer, outcomes, instance, named),
+    untilDecided: async (requestId) => {
+      await eventually(async () => {
+        const row = await store.prisma.request.findUniqueOrThrow({ where: { id: requestId } });
+        if (row.decidedAt === null) throw new Error(`request ${requestId} is ${row.status}`);
+      }, PATIENCE_MS);
+    },
+    addAllocationWorker,
+    close: life.close,
+  };
+}
+
+async function ask(
+  producer: Producer,
+  outcomes: OutcomeListener,
+  instance: string,
+  userId: string,
+  wish: AllocateOptions,
+): Promise<AllocateOutcome> {
+  const { requestId = randomUUID(), tier = 'standard', tenantId, ...asked } = wish;
+  const told = outcomes.wait(requestId, PATIENCE_MS);
+  await producer.allocate([
+    {
+      requestId,
+      caller: 'test',
+      source: 'client',
+      userId,
+      tenantId: tenantId ?? null,
+      tier,
+      asked: askedAllocation.parse(asked),
+      replyTo: instance,
+      acceptedAt: Date.now(),
+    },
+  ]);
+  return (await orFail(told, `request ${requestId}`)) as AllocateOutcome;
+}
+
+async function letGo(
+  producer: Producer,
+  outcomes: OutcomeListener,
+  instance: string,
+  named: Parameters<Wired['release']>[0],
+): Promise<ReleaseOutcome> {
+  const releaseId = randomUUID();
+  const told = outcomes.wait(releaseId, PATIENCE_MS);
+  const { userId = null, tenantId = null, ...what } = named;
+  await producer.release({ releaseId, caller: 'test', userId, tenantId, ...what, endReason: 'released', replyTo: instance });
+  return (await orFail(told, `release ${releaseId}`)) as ReleaseOutcome;
+}
+
+async function orFail(told: Promise<unknown>, what: string): Promise<unknown> {
+  const outcome = await told;
+  if (outcome === undefined) throw new Error(`${what} got no outcome within ${PATIENCE_MS} ms`);
+  return outcome;
+}
