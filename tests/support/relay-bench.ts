@@ -1,9 +1,10 @@
+import { createProducer } from '../../queues/producer.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { createMetrics, type Metrics } from '../../shared/metrics.ts';
+import { outboxChannel } from '../../shared/run/announce.ts';
 import { closeRedis, createRedis, type RedisClient } from '../../shared/run/redis.ts';
 import { createStore, type Store } from '../../shared/store/store.ts';
-import { openDeliveryQueue } from '../../workers/relay/delivery-queue.ts';
-import { outboxChannel } from '../../workers/relay/outbox-signal.ts';
+import { deliveryQueueOf } from '../../workers/relay/delivery-queue.ts';
 import { type Relay, type RelayDependencies, startRelay } from '../../workers/relay/start-relay.ts';
 import { type EventListener, listenToEvents } from './event-listener.ts';
 import { eventually } from './eventually.ts';
@@ -64,10 +65,11 @@ export async function openRelayBench(): Promise<RelayBench> {
     lines,
     startRelay: async (overrides) => {
       const subscriber = createRedis('subscriber', redisAddress(), logger);
-      const deliveries = openDeliveryQueue(redis, prefix);
+      const producer = createProducer({ redis, prefix, maxWaitingJobs: 1_000, logger });
+      const deliveries = deliveryQueueOf(producer, redis, prefix);
       const broker = { url: rabbitmqUrl(), backoff: { baseMs: 20, maxMs: 100 } };
       const relay = await startRelay({ store, deliveries, subscriber, prefix, logger, metrics, broker, netMs: 50, ...overrides });
-      closers.push(() => closeRedis(subscriber), deliveries.close, relay.close);
+      closers.push(() => closeRedis(subscriber), producer.close, relay.close);
       return relay;
     },
     signal: () =>

@@ -1,3 +1,4 @@
+import { createProducer } from '../../queues/producer.ts';
 import type { Config } from '../../shared/config.ts';
 import { createLogger, type Logger } from '../../shared/logger.ts';
 import { createMetrics } from '../../shared/metrics.ts';
@@ -6,7 +7,7 @@ import { startMetricsServer } from '../../shared/run/metrics-server.ts';
 import { type Life, runProcess } from '../../shared/run/process.ts';
 import { assertNoEviction, closeRedis, createRedis, whenReady } from '../../shared/run/redis.ts';
 import { createStore } from '../../shared/store/store.ts';
-import { openDeliveryQueue } from './delivery-queue.ts';
+import { deliveryQueueOf } from './delivery-queue.ts';
 import { startRelay } from './start-relay.ts';
 
 const NAME = 'worker-relay';
@@ -28,17 +29,19 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
   });
   life.onClose('store', store.close);
 
-  const producer = createRedis('producer', address, logger);
-  life.onClose('redis producer', () => closeRedis(producer));
+  const redis = createRedis('producer', address, logger);
+  life.onClose('redis', () => closeRedis(redis));
   const subscriber = createRedis('subscriber', address, logger);
   life.onClose('redis subscriber', () => closeRedis(subscriber));
-  await whenReady(producer, 30_000);
-  await assertNoEviction(producer);
-  const deliveries = openDeliveryQueue(producer, config.QUEUE_PREFIX);
-  life.onClose('delivery queue', deliveries.close);
+  await whenReady(redis, 30_000);
+  await assertNoEviction(redis);
+  const prefix = config.QUEUE_PREFIX;
+  const producer = createProducer({ redis, prefix, maxWaitingJobs: config.MAX_WAITING_JOBS, logger });
+  life.onClose('producer', producer.close);
+  const deliveries = deliveryQueueOf(producer, redis, prefix);
 
   const broker = { url: config.RABBITMQ_URL };
-  const relay = await startRelay({ store, deliveries, subscriber, prefix: config.QUEUE_PREFIX, logger, metrics, broker });
+  const relay = await startRelay({ store, deliveries, subscriber, prefix, logger, metrics, broker });
   life.onClose('relay', relay.close);
 
   const health = () => ({ broker: ['ready', 'off', 'blocked'].includes(relay.brokerState()) });

@@ -1,10 +1,6 @@
 import type { Logger } from '../../shared/logger.ts';
+import { outboxChannel } from '../../shared/run/announce.ts';
 import type { RedisClient } from '../../shared/run/redis.ts';
-
-/** The channel on which a commit says that the outbox has new rows. The message itself says nothing. */
-export function outboxChannel(prefix: string): string {
-  return `${prefix}:outbox`;
-}
 
 /**
  * Calls the listener at each signal. Does not wait for Redis: while it is away the relay looks by itself.
