@@ -1,0 +1,64 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { SchedulerError } from '../shared/errors.ts';
+import { answerError } from './answer-error.ts';
+import { BOARD_PATH } from './board.ts';
+import { readSessionCookie } from './session-cookie.ts';
+import type { Session, Sessions } from './sessions.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Answers without a login. Every route that does not say so needs one. */
+    open?: boolean;
+  }
+  interface FastifyRequest {
+    session: Session | undefined;
+  }
+}
+
+const READS = ['GET', 'HEAD', 'OPTIONS'];
+const API_PATHS = ['/api/', `${BOARD_PATH}/api/`];
+
+/**
+ * Stands in front of every route, known or not. Whatever does not call itself open needs a session: a page without one
+ * leads to the login, anything else is 401. A change must come from our own pages and from somebody who may make it.
+ *
+ * @param secure  whether the cookie is only given over TLS
+ */
+export function createGuard(sessions: Sessions, secure: boolean) {
+  async function look(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
+    const reads = READS.includes(request.method);
+    if (!reads && !isSameOrigin(request))
+      throw new SchedulerError('FORBIDDEN', { messages: ['A change must be sent from the dashboard itself.'] });
+    const cookie = readSessionCookie(request, secure);
+    request.session = cookie === undefined ? undefined : await sessions.read(cookie);
+    if (request.routeOptions.config?.open === true) return undefined;
+    if (request.session === undefined) return refuse(request, reply, reads);
+    if (!reads && request.session.role !== 'operator' && request.url !== '/logout')
+      throw new SchedulerError('FORBIDDEN', { messages: ['A viewer may not change anything.'] });
+    return undefined;
+  }
+  // Answered here, not thrown: the board's own error handler knows neither 401 nor our error body.
+  return (request: FastifyRequest, reply: FastifyReply) =>
+    look(request, reply).catch((error: unknown) => answerError(error, request, reply));
+}
+
+function refuse(request: FastifyRequest, reply: FastifyReply, reads: boolean): FastifyReply {
+  const isPage = reads && !API_PATHS.some((path) => request.url.startsWith(path));
+  if (!isPage) throw new SchedulerError('UNAUTHENTICATED', { messages: ['Log in first.'] });
+  const query = request.url === '/' ? '' : `?next=${encodeURIComponent(request.url)}`;
+  return reply.redirect(`/login${query}`, 302);
+}
+
+/**
+ * Every browser names the origin with a change; what names none is no browser and cannot be made to send somebody's
+ * cookie. The cookie itself is SameSite=Strict, so this is the second lock.
+ */
+function isSameOrigin(request: FastifyRequest): boolean {
+  const { origin } = request.headers;
+  const site = request.headers['sec-fetch-site'];
+  if (origin === undefined) return site === undefined || site === 'same-origin' || site === 'none';
+  if (!URL.canParse(origin)) return false;
+  const { protocol, host } = new URL(origin);
+  const ours = `${protocol}//${request.host}`;
+  return URL.canParse(ours) && new URL(ours).host === host;
+}

@@ -1,0 +1,38 @@
+import type { Config } from '../shared/config.ts';
+import { createLogger, type Logger } from '../shared/logger.ts';
+import { createMetrics } from '../shared/metrics.ts';
+import { readConfig } from '../shared/read-config.ts';
+import { startMetricsServer } from '../shared/run/metrics-server.ts';
+import { type Life, runProcess } from '../shared/run/process.ts';
+import { startDashboard } from './start-dashboard.ts';
+
+const NAME = 'dashboards';
+
+const config = readConfig();
+const logger = createLogger(NAME, config.LOG_LEVEL);
+await runProcess(NAME, (life) => start(life, config, logger), { shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT * 1_000, logger });
+
+async function start(life: Life, config: Config, logger: Logger): Promise<void> {
+  const dashboard = await startDashboard({
+    host: config.HOST,
+    port: config.DASHBOARD_PORT,
+    redis: { url: config.REDIS_URL, clusterNodes: config.REDIS_CLUSTER_NODES },
+    prefix: config.QUEUE_PREFIX,
+    accounts: [{ username: config.DASHBOARD_USER, password: config.DASHBOARD_PASSWORD, role: 'operator' }],
+    secureCookies: config.NODE_ENV === 'production',
+    trustProxy: config.TRUST_PROXY,
+    logger,
+  });
+  life.onClose('dashboard', dashboard.close);
+  logger.info({ url: dashboard.url }, 'dashboard listens');
+
+  const { registry } = createMetrics(NAME);
+  const metrics = await startMetricsServer({
+    host: config.METRICS_HOST,
+    port: config.METRICS_PORT_OF_WORKER,
+    registry,
+    health: () => ({}),
+    logger,
+  });
+  life.onClose('metrics server', metrics.close);
+}
