@@ -1,0 +1,101 @@
+import { randomUUID } from 'node:crypto';
+import pg from 'pg';
+
+/** A row by column name; what a test leaves out comes from `VALID`. */
+export type PlainRow = Readonly<Record<string, string | number | boolean | null>>;
+
+/** Two devices and an ended allocation are there before every attempt. */
+export const DEVICE = '00000000-0000-4000-8000-000000000001';
+export const OTHER_DEVICE = '00000000-0000-4000-8000-000000000002';
+export const ALLOCATION = '00000000-0000-4000-8000-000000000003';
+
+const START = '2026-01-01T10:00:00Z';
+const END = '2026-01-01T11:00:00Z';
+
+/** A row of each table that every constraint accepts. */
+export const VALID: Readonly<Record<string, () => PlainRow>> = {
+  users: () => ({ id: randomUUID() }),
+  devices: () => ({
+    id: randomUUID(),
+    name: 'phone',
+    type: 'phone',
+    status: 'running',
+    provider_type: 'redroid',
+    cpu_cores: 4,
+    memory_mb: 8192,
+    storage_mb: 65_536,
+  }),
+  allocations: () => ({
+    id: randomUUID(),
+    request_id: randomUUID(),
+    device_id: DEVICE,
+    device_name: 'phone',
+    user_id: 'ann',
+    tier: 'standard',
+    fence: 7,
+    strategy: 'resource_based',
+    duration_minutes: 60,
+    cpu_cores: 4,
+    memory_mb: 8192,
+    storage_mb: 65_536,
+    allocated_at: START,
+    expires_at: END,
+  }),
+  requests: () => ({ id: randomUUID(), caller: 'ann', source: 'http', user_id: 'ann', tier: 'standard', asked: '{}' }),
+  ledger: () => ({
+    allocation_id: ALLOCATION,
+    device_id: DEVICE,
+    device_name: 'phone',
+    user_id: 'ann',
+    cpu_cores: 4,
+    memory_mb: 8192,
+    storage_mb: 65_536,
+    started_at: START,
+    ended_at: END,
+    duration_seconds: 3600,
+    end_reason: 'released',
+  }),
+  outbox: () => ({ channel: 'event', topic: 'device.allocated', key: ALLOCATION, payload: '{}' }),
+  inbox: () => ({ event_id: randomUUID(), topic: 'device.deleted' }),
+  idempotency_keys: () => ({ caller: 'ann', key: randomUUID(), route: 'POST /x', body_hash: 'h', locked_until: END }),
+  settings: () => ({ name: randomUUID(), value: '{}', updated_by: 'root' }),
+  strategies: () => ({ id: randomUUID(), name: randomUUID(), type: 'resource_based' }),
+  queue_entries: () => ({
+    id: randomUUID(),
+    user_id: 'ann',
+    user_tier: 'standard',
+    priority: 1,
+    duration_minutes: 60,
+    max_wait_minutes: 30,
+    deadline: END,
+  }),
+  reservations: () => ({
+    id: randomUUID(),
+    user_id: randomUUID(),
+    user_tier: 'standard',
+    device_id: DEVICE,
+    starts_at: START,
+    ends_at: END,
+    blocked_until: END,
+  }),
+  scheduled_runs: () => ({ job: randomUUID(), last_run_at: START, last_duration_ms: 1, last_result: '{}' }),
+  leases: () => ({ name: randomUUID(), holder: 'me', held_until: END }),
+};
+
+/** Writes one row by plain SQL; `overrides` go over the valid row of the table. */
+export async function insertPlain(client: pg.Client, table: string, overrides: PlainRow): Promise<void> {
+  const row = { ...VALID[table]?.(), ...overrides };
+  const columns = Object.keys(row).map((column) => pg.escapeIdentifier(column));
+  const places = columns.map((_, index) => `$${index + 1}`);
+  await client.query(
+    `INSERT INTO ${pg.escapeIdentifier(table)} (${columns.join(', ')}) OVERRIDING SYSTEM VALUE VALUES (${places.join(', ')})`,
+    Object.values(row),
+  );
+}
+
+/** Writes what every attempt stands on. */
+export async function insertGround(client: pg.Client): Promise<void> {
+  await insertPlain(client, 'devices', { id: DEVICE });
+  await insertPlain(client, 'devices', { id: OTHER_DEVICE });
+  await insertPlain(client, 'allocations', { id: ALLOCATION, fence: 1, status: 'released', ended_at: END, end_reason: 'released' });
+}
