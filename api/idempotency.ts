@@ -77,7 +77,7 @@ async function settledClaim(
     const claim = await claimKey(store, call, LEASE_S);
     if (claim.kind === 'mine' || claim.kind === 'answered') return claim;
     if (claim.kind === 'reused') throw new SchedulerError('IDEMPOTENCY_KEY_REUSED');
-    if (Date.now() > patience || request.raw.destroyed) {
+    if (Date.now() > patience || request.raw.socket.destroyed) {
       throw new SchedulerError('STATE_CONFLICT', {
         messages: ['The first call with this Idempotency-Key is still being worked on.'],
         retryAfter: 1,
