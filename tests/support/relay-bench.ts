@@ -23,6 +23,7 @@ export interface ArrivedBody {
 /** A database, a corner of Redis and as many relays as a test wants. */
 export interface RelayBench {
   readonly store: Store;
+  readonly databaseUrl: string;
   readonly redis: RedisClient;
   readonly prefix: string;
   readonly metrics: Metrics;
@@ -59,6 +60,7 @@ export async function openRelayBench(): Promise<RelayBench> {
 
   return {
     store,
+    databaseUrl: database.url,
     redis,
     prefix,
     metrics,
