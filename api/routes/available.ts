@@ -74,18 +74,23 @@ async function loadPage(deps: ServerDeps, filter: AvailableFilter, limit: number
   return JSON.stringify({ items, total, nextCursor: more && last !== undefined ? encodeCursor([last.id]) : null });
 }
 
-async function totalOf({ store, redis, options, logger }: ServerDeps, filter: AvailableFilter): Promise<number> {
-  const counted = await countAvailable(store, filter, COUNTED_EXACTLY + 1);
+async function totalOf(deps: ServerDeps, filter: AvailableFilter): Promise<number> {
+  const counted = await countAvailable(deps.store, filter, COUNTED_EXACTLY + 1);
   if (counted <= COUNTED_EXACTLY) return counted;
-  const key = `${options.prefix}:available:total:${totalKeyOf(filter)}`;
+  const key = `${deps.options.prefix}:available:total:${totalKeyOf(filter)}`;
+  const known = await attempt(deps, () => deps.redis.get(key));
+  if (known != null) return Number(known);
+  const total = await countAvailable(deps.store, filter, null);
+  await attempt(deps, () => deps.redis.set(key, total, 'EX', LARGE_TOTAL_LIFE_S));
+  return total;
+}
+
+/** Without Redis every list of a large fleet counts anew. */
+async function attempt<T>({ logger }: ServerDeps, command: () => Promise<T>): Promise<T | undefined> {
   try {
-    const known = await redis.get(key);
-    if (known !== null) return Number(known);
-    const total = await countAvailable(store, filter, Number.MAX_SAFE_INTEGER);
-    await redis.set(key, total, 'EX', LARGE_TOTAL_LIFE_S);
-    return total;
+    return await command();
   } catch (error) {
     logger.warn({ err: error }, 'the number of free devices could not be cached');
-    return counted;
+    return undefined;
   }
 }

@@ -45,11 +45,11 @@ export async function listAvailable(
   return { items: rows.slice(0, limit), more: rows.length > limit };
 }
 
-/** How many there are. @param most  counting stops there */
-export async function countAvailable(store: Store, filter: AvailableFilter, most: number): Promise<number> {
+/** How many there are. @param most  counting stops there; `null`: all are counted */
+export async function countAvailable(store: Store, filter: AvailableFilter, most: number | null): Promise<number> {
   const rows = await translated(
     store.prisma.$queryRaw<{ total: number }[]>`
-      SELECT count(*)::int AS total FROM (SELECT 1 FROM devices d WHERE ${matches(filter)} LIMIT ${most}::int) AS free`,
+      SELECT count(*)::int AS total FROM (SELECT 1 FROM devices d WHERE ${matches(filter)} LIMIT ${most}::bigint) AS free`,
   );
   return rows[0]?.total ?? 0;
 }
