@@ -78,7 +78,7 @@ async function write(
       SELECT * FROM jsonb_to_recordset(${JSON.stringify(allocations)}::jsonb) AS x(
         id uuid, request_id uuid, device_id uuid, device_name text, user_id text, tenant_id text, tier text, fence bigint, strategy text,
         duration_minutes int, cpu_cores int, memory_mb int, storage_mb int, balance_unchecked boolean, quota_unchecked boolean,
-        heartbeat_seconds int, auto_extend boolean, expires_at timestamptz)
+        heartbeat_seconds int, auto_extend boolean, allocated_at timestamptz, expires_at timestamptz)
     ), held AS (
       UPDATE devices d SET allocation_id = g.id, fence = g.fence, updated_at = now()
       FROM granted g
@@ -88,7 +88,7 @@ async function write(
       INSERT INTO allocations (id, request_id, device_id, device_name, user_id, tenant_id, tier, fence, strategy, duration_minutes, cpu_cores,
         memory_mb, storage_mb, balance_unchecked, quota_unchecked, heartbeat_seconds, auto_extend, allocated_at, expires_at)
       SELECT g.id, g.request_id, g.device_id, g.device_name, g.user_id, g.tenant_id, g.tier, g.fence, g.strategy, g.duration_minutes, g.cpu_cores,
-        g.memory_mb, g.storage_mb, g.balance_unchecked, g.quota_unchecked, g.heartbeat_seconds, g.auto_extend, now(), g.expires_at
+        g.memory_mb, g.storage_mb, g.balance_unchecked, g.quota_unchecked, g.heartbeat_seconds, g.auto_extend, g.allocated_at, g.expires_at
       FROM granted g JOIN held ON held.id = g.device_id
       RETURNING id
     ), decided AS (
@@ -218,6 +218,7 @@ function toAllocationRow(
     quota_unchecked: decision.quotaUnchecked,
     heartbeat_seconds: request.asked.heartbeatSeconds ?? null,
     auto_extend: request.asked.autoExtend,
+    allocated_at: grant.allocatedAt,
     expires_at: grant.expiresAt,
   };
 }

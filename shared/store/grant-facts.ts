@@ -53,7 +53,7 @@ export async function readGroupFacts(tx: Transaction, group: readonly GatheredRe
     ...new Set(group.flatMap(({ request }) => (request.asked.devicePreferences?.sameDeviceAsLast === true ? request.userId : []))),
   ];
   const [row] = await tx.$queryRaw<FactsRow[]>`
-    SELECT now() AS now,
+    SELECT date_trunc('milliseconds', now()) AS now,
       (SELECT jsonb_agg(r) FROM (
         SELECT id, status, code, details, deadline FROM requests WHERE id = ANY(${requestIds}::uuid[]) ORDER BY id FOR UPDATE) r) AS requests,
       (SELECT jsonb_agg(u) FROM (

@@ -14,7 +14,7 @@ import { createQuotaFacts } from '../../shared/clients/quota-facts.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { createMetrics, type Metrics } from '../../shared/metrics.ts';
 import { createOutcomeListener, type OutcomeListener } from '../../shared/run/completion.ts';
-import { createLife } from '../../shared/run/life.ts';
+import { createLife, type Life } from '../../shared/run/life.ts';
 import { closeRedis, createRedis, type RedisClient, whenReady } from '../../shared/run/redis.ts';
 import { createStore, type Store } from '../../shared/store/store.ts';
 import { type AllocationDependencies, startAllocation } from '../../workers/allocation/start-allocation.ts';
@@ -56,6 +56,9 @@ export interface AllocateOptions extends AskedAllocationInput {
 }
 
 export interface WireOptions {
+  /** Servers of the test's own, so that it may stop them; else a clean corner of the shared ones. */
+  readonly databaseUrl?: string;
+  readonly redisUrl?: string;
   /** Allocation workers started at once; 1 unless said otherwise. */
   readonly allocationWorkers?: number;
   readonly allocation?: Partial<AllocationDependencies>;
@@ -67,18 +70,17 @@ export async function wire(options: WireOptions = {}): Promise<Wired> {
   const logger = createLogger('test', process.env['TEST_LOG_LEVEL'] ?? 'silent');
   const life = createLife(logger);
   const metrics = createMetrics('test');
-  const database = await createTestDatabase();
-  life.onClose('database', database.drop);
+  const databaseUrl = options.databaseUrl ?? (await openDatabase(life));
   const corner = createTestPrefix();
-  life.onClose('redis keys', corner.clean);
-  const redisAddress = { url: redisUrl(), clusterNodes: [] };
+  if (options.redisUrl === undefined) life.onClose('redis keys', corner.clean);
+  const redisAddress = { url: options.redisUrl ?? redisUrl(), clusterNodes: [] };
   const redis = createRedis('cache', redisAddress, logger);
   const queueRedis = createRedis('producer', redisAddress, logger);
   const subscriber = createRedis('subscriber', redisAddress, logger);
   for (const connection of [redis, queueRedis, subscriber]) life.onClose('redis', () => closeRedis(connection));
   await Promise.all([redis, queueRedis, subscriber].map((connection) => whenReady(connection, 10_000)));
   const store = createStore({
-    databaseUrl: database.url,
+    databaseUrl,
     poolSize: 8,
     acquireTimeoutMs: 10_000,
     statementTimeoutMs: 10_000,
@@ -136,7 +138,7 @@ export async function wire(options: WireOptions = {}): Promise<Wired> {
     redis,
     producer,
     prefix: corner.prefix,
-    databaseUrl: database.url,
+    databaseUrl,
     metrics,
     users,
     billing,
@@ -152,6 +154,12 @@ export async function wire(options: WireOptions = {}): Promise<Wired> {
     addAllocationWorker,
     close: life.close,
   };
+}
+
+async function openDatabase(life: Life): Promise<string> {
+  const database = await createTestDatabase();
+  life.onClose('database', database.drop);
+  return database.url;
 }
 
 async function ask(

@@ -19,6 +19,8 @@ export interface MaintenanceParts {
   readonly producer: Producer;
   readonly cleaningSeconds: number;
   readonly retention: Retention;
+  /** How long a request's job may take before the reconciler looks for it, s. */
+  readonly graceSeconds?: number;
   readonly metrics: Metrics;
   readonly logger: Logger;
 }
@@ -31,7 +33,7 @@ export function createHandlers(parts: MaintenanceParts): Record<MaintenanceJobNa
   const freed = () => announce(redis, prefix, { availability: true, outbox: true, outcomes: [] }, logger);
   const runs: Record<MaintenanceJobName, Run> = {
     expire: (signal) => expire({ store, ending: { cleaningSeconds: parts.cleaningSeconds }, metrics, announce: freed }, signal),
-    reconcile: (signal) => reconcile({ store, producer, metrics, logger }, signal),
+    reconcile: (signal) => reconcile(parts, signal),
     waitlist: () => tryWaiting(store, producer),
     // Bills wait for their next attempt in their rows; this only makes the relay look at once.
     'billing-retry': async () => {

@@ -9,9 +9,10 @@ export interface ReconcileParts {
   readonly producer: Producer;
   readonly metrics: Metrics;
   readonly logger: Logger;
+  /** A request is looked after once its job had this long to run, s; 10 unless said otherwise. */
+  readonly graceSeconds?: number;
 }
 
-/** A request is looked after once its job had this long to run, s. */
 const GRACE_S = 10;
 /** Requests looked at in one round. */
 const BATCH = 1_000;
@@ -28,7 +29,7 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
   let handedOut = 0;
   for (;;) {
     signal.throwIfAborted();
-    const undecided = await claimUndecided(parts.store, GRACE_S, BATCH);
+    const undecided = await claimUndecided(parts.store, parts.graceSeconds ?? GRACE_S, BATCH);
     handedOut += await handOutLost(parts, undecided);
     if (undecided.length < BATCH) break;
   }

@@ -1,0 +1,125 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, globSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import pg from 'pg';
+import { eventually } from './eventually.ts';
+
+/** A server of one test: it may be stopped and started without disturbing another test. */
+export interface OwnServer {
+  readonly url: string;
+  stop(): Promise<void>;
+  start(): Promise<void>;
+  /** Stops it and removes its data. */
+  remove(): Promise<void>;
+}
+
+const isRoot = process.getuid?.() === 0;
+
+/** An empty Postgres with durable settings; `stop` ends sessions the way an administrator's restart does. */
+export async function ownPostgres(): Promise<OwnServer> {
+  const bin = globSync('/usr/lib/postgresql/*/bin').concat(globSync('/opt/homebrew/opt/postgresql*/bin')).at(-1);
+  if (bin === undefined) throw new Error('The programs of Postgres are needed for this test: npm run services -- up installs them.');
+  const folder = mkdtempSync(join(isRoot ? '/var/tmp' : tmpdir(), 'scheduler-test-postgres-'));
+  chmodSync(folder, 0o755);
+  const port = await freePort();
+  const run = (program: string, ...args: string[]) => {
+    const [command, ...rest] = [...(isRoot ? ['runuser', '-u', 'postgres', '--'] : []), join(bin, program), ...args];
+    const { status, stderr } = spawnSync(command ?? '', rest, { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] });
+    if (status !== 0) throw new Error(`${program} failed: ${stderr}`);
+  };
+  if (isRoot) spawnSync('chown', ['postgres', folder]);
+  const data = join(folder, 'data');
+  run('initdb', '-D', data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync');
+  const settings = `-p ${port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''`;
+  const start = async () => run('pg_ctl', '-D', data, '-l', join(folder, 'log'), '-o', settings, '-w', 'start');
+  const stop = async () => run('pg_ctl', '-D', data, '-m', 'fast', '-w', 'stop');
+  await start();
+  const url = `postgresql://postgres@127.0.0.1:${port}/scheduler`;
+  const admin = new pg.Client({ connectionString: url.replace(/scheduler$/, 'postgres') });
+  await admin.connect();
+  await admin.query('CREATE DATABASE scheduler');
+  await admin.end();
+  const migrated = spawnSync(process.execPath, ['--no-warnings', 'scripts/migrate.ts'], {
+    env: { ...process.env, DATABASE_URL: url },
+    encoding: 'utf8',
+  });
+  if (migrated.status !== 0) throw new Error(`The database could not be migrated: ${migrated.stderr}`);
+  return {
+    url,
+    start,
+    stop,
+    remove: async () => {
+      await stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** An empty Redis that keeps its data over a restart, never evicts. */
+export async function ownRedis(): Promise<OwnServer> {
+  const folder = mkdtempSync(join(tmpdir(), 'scheduler-test-redis-'));
+  const port = await freePort();
+  const url = `redis://127.0.0.1:${port}/0`;
+  const settings = [
+    '--port',
+    `${port}`,
+    '--bind',
+    '127.0.0.1',
+    '--dir',
+    folder,
+    '--appendonly',
+    'yes',
+    '--appendfsync',
+    'always',
+    '--save',
+    '',
+    '--maxmemory-policy',
+    'noeviction',
+  ];
+  let server: ReturnType<typeof spawn> | undefined;
+  const start = async () => {
+    server = spawn('redis-server', settings, { stdio: 'ignore' });
+    await eventually(() => ping(url), 20_000);
+  };
+  const stop = async () => {
+    if (server === undefined || server.exitCode !== null) return;
+    const gone = once(server, 'exit');
+    server.kill('SIGTERM');
+    await gone;
+  };
+  await start();
+  return {
+    url,
+    start,
+    stop,
+    remove: async () => {
+      await stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function ping(url: string): Promise<void> {
+  const redis = new Redis(url, { lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => null });
+  redis.on('error', () => undefined);
+  try {
+    await redis.connect();
+    await redis.ping();
+  } finally {
+    redis.disconnect();
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no free port');
+  return address.port;
+}
