@@ -1,5 +1,6 @@
 import { Queue } from 'bullmq';
 import type { Cluster, Redis } from 'ioredis';
+import { withoutDefaults } from '../shared/allocation/asked.ts';
 import type { AllocationRequest } from '../shared/allocation/facts.ts';
 import { SchedulerError } from '../shared/errors.ts';
 import { placeInFairOrder } from './fair-order.ts';
@@ -140,7 +141,7 @@ async function addAll<Payload>(queue: Queue<Payload, unknown, string>, entries: 
 function allocateEntry(request: NewAllocate, place: Place | undefined) {
   return {
     name: allocateJob.name,
-    data: { ...request, fairStart: place?.fairStart ?? 0 },
+    data: { ...request, asked: withoutDefaults(request.asked), fairStart: place?.fairStart ?? 0 },
     opts: { ...allocateJob.options, jobId: allocateJob.idOf(request), priority: place?.tag ?? 1 },
   };
 }

@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { askedAllocation } from '../../shared/allocation/asked.ts';
 import { partyId } from '../../shared/allocation/party-id.ts';
 import { TIERS } from '../../shared/allocation/tier.ts';
+import type { RetryOptions } from '../job-options.ts';
 import { QUEUES } from '../names.ts';
-import type { JobOptions } from '../retention.ts';
 
 export type {
   AllocateOutcome,
@@ -38,17 +38,13 @@ export type NewAllocate = Omit<AllocatePayload, 'fairStart'>;
 
 /**
  * The job id is the request id: asking twice while the first waits is one job.
- * Retried soon, since somebody waits; after the last attempt the reconciler asks again.
+ * Retried soon, since somebody waits; after the last attempt the reconciler asks again. How long finished jobs are kept
+ * is said by the worker (`KEPT`), not in each of many waiting jobs.
  */
 export const allocateJob = {
   queue: QUEUES.allocate,
   name: ALLOCATE,
   payload: allocatePayload,
   idOf: (payload: Pick<AllocatePayload, 'requestId'>): string => payload.requestId,
-  options: {
-    attempts: 5,
-    backoff: { type: 'exponential', delay: 200, jitter: 0.5 },
-    removeOnComplete: { age: 600, count: 10_000, limit: 1_000 },
-    removeOnFail: { age: 24 * 3_600, count: 10_000, limit: 1_000 },
-  } satisfies JobOptions,
+  options: { attempts: 5, backoff: { type: 'exponential', delay: 200, jitter: 0.5 } } satisfies RetryOptions,
 } as const;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ErrorCode } from '../../shared/errors.ts';
+import type { JobOptions } from '../job-options.ts';
 import { QUEUES } from '../names.ts';
-import type { JobOptions } from '../retention.ts';
 import { releaseJob } from './release.ts';
 
 /** Name of the job that withdraws a request that is not decided yet. It shares the short queue of releases. */

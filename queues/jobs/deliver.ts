@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import type { JobOptions } from '../job-options.ts';
 import { QUEUES } from '../names.ts';
-import type { JobOptions } from '../retention.ts';
 
 /** Name of the job that tells the user service of use, and of the one that bills ended allocations. */
 export const DELIVER_USAGE = 'deliver-usage';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import type { JobOptions } from '../job-options.ts';
 import { QUEUES } from '../names.ts';
-import type { JobOptions } from '../retention.ts';
 import type { SCHEDULES } from '../schedules.ts';
 
 /** A scheduled job carries nothing but who set it off: what is due is read from Postgres by its own clock. */

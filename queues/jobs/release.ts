@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { partyId } from '../../shared/allocation/party-id.ts';
 import type { ErrorDetails } from '../../shared/errors.ts';
+import type { JobOptions } from '../job-options.ts';
 import { QUEUES } from '../names.ts';
-import type { JobOptions } from '../retention.ts';
 
 /** Name of the job that ends one allocation. */
 export const RELEASE = 'release';

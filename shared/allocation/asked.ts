@@ -55,3 +55,10 @@ export type AskedAllocation = z.output<typeof askedAllocation>;
 
 /** A wish as a caller writes it: everything may be left out. */
 export type AskedAllocationInput = z.input<typeof askedAllocation>;
+
+const DEFAULTS: Readonly<Record<string, unknown>> = askedAllocation.parse({});
+
+/** The wish without what is the default anyway, for where bytes count: parsing it gives the same wish. */
+export function withoutDefaults(asked: AskedAllocation): AskedAllocationInput {
+  return Object.fromEntries(Object.entries(asked).filter(([name, value]) => value !== undefined && value !== DEFAULTS[name]));
+}

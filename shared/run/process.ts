@@ -7,6 +7,14 @@ export interface ProcessOptions {
   /** Longest orderly shutdown, ms; after it the process exits with 1. */
   readonly shutdownTimeoutMs: number;
   readonly logger: Logger;
+  /** Whose signals are heard and what is exited; the process itself unless a test stands in. */
+  readonly host?: Host;
+}
+
+/** What is needed of `process`. */
+export interface Host {
+  on(event: string, listener: (...details: unknown[]) => void): unknown;
+  exit(code: number): void;
 }
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
@@ -20,31 +28,37 @@ const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
  * @param name   for the log
  * @param start  opens things and registers how to close them; resolves when the process is up
  */
-export async function runProcess(
-  name: string,
-  start: (life: Life) => Promise<void>,
-  { shutdownTimeoutMs, logger }: ProcessOptions,
-): Promise<void> {
+export async function runProcess(name: string, start: (life: Life) => Promise<void>, options: ProcessOptions): Promise<void> {
+  const { shutdownTimeoutMs, logger, host = process } = options;
   const life = createLife(logger);
   let stopping = false;
 
+  const exit = (why: string, code: 0 | 1) => {
+    logger.info({ why, code }, 'exit');
+    logger.flush();
+    host.exit(code);
+  };
+
   const stop = async (why: string, code: 0 | 1) => {
-    if (stopping) return exit(logger, `${why} while stopping`, 1);
+    if (stopping) return exit(`${why} while stopping`, 1);
     stopping = true;
     logger.info({ why }, `${name} stops`);
-    setTimeout(() => exit(logger, `shutdown took longer than ${shutdownTimeoutMs} ms`, 1), shutdownTimeoutMs).unref();
+    const late = setTimeout(() => exit(`shutdown took longer than ${shutdownTimeoutMs} ms`, 1), shutdownTimeoutMs);
+    late.unref();
     try {
       await life.close();
-      exit(logger, why, code);
+      exit(why, code);
     } catch {
-      exit(logger, 'not everything could be closed', 1);
+      exit('not everything could be closed', 1);
+    } finally {
+      clearTimeout(late);
     }
   };
 
-  for (const signal of SIGNALS) process.on(signal, () => void stop(signal, 0));
-  process.on('uncaughtException', (error, origin) => {
+  for (const signal of SIGNALS) host.on(signal, () => void stop(signal, 0));
+  host.on('uncaughtException', (error, origin) => {
     logger.fatal({ err: error, origin }, 'an error nobody handled');
-    void stop(origin, 1);
+    void stop(String(origin), 1);
   });
 
   try {
@@ -54,10 +68,4 @@ export async function runProcess(
     logger.fatal({ err: error }, `${name} could not start`);
     await stop('start failed', 1);
   }
-}
-
-function exit(logger: Logger, why: string, code: 0 | 1): void {
-  logger.info({ why, code }, 'exit');
-  logger.flush();
-  process.exit(code);
 }

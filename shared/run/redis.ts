@@ -160,5 +160,5 @@ async function memoryUseOf(redis: Redis): Promise<number> {
 
 /** Closes without waiting for a Redis that does not answer. */
 export function closeRedis(redis: RedisClient): void {
-  redis.disconnect();
+  if (redis.status !== 'end') redis.disconnect();
 }

@@ -37,11 +37,11 @@ async function place(...askers: Asker[]): Promise<readonly Place[]> {
 async function wait(...entries: { id: string; tag: number }[]): Promise<void> {
   for (const [index, { id, tag }] of entries.entries()) {
     await redis.zadd(`${jobs}:prioritized`, tag * SCORE + index, id);
-    await redis.hset(`${jobs}:${id}`, 'priority', tag);
+    await redis.hset(`${jobs}:${id}`, { priority: String(tag) });
   }
 }
 
-const line = () => redis.zrange(`${jobs}:prioritized`, 0, -1);
+const line = () => redis.zrange(`${jobs}:prioritized`, '0', '-1');
 const state = () => redis.hgetall(`${corner.prefix}:fair`);
 
 describe('the script of the fair order', () => {
@@ -84,10 +84,10 @@ describe('the script of the fair order', () => {
   test('moves tags back to the start of their range while few wait, order and jobs included', async () => {
     const [first] = await place(asker('a'));
     await wait({ id: 'early', tag: REBASE_AT + 50 }, { id: 'late', tag: REBASE_AT + 900 });
-    await redis.hset(`${corner.prefix}:fair`, { v: REBASE_AT + 100, top: REBASE_AT + 1_000 });
+    await redis.hset(`${corner.prefix}:fair`, { v: String(REBASE_AT + 100), top: String(REBASE_AT + 1_000) });
     const [second] = await place(asker('b'));
     expect(await line()).toEqual(['early', 'late']);
-    expect(await redis.zrange(`${jobs}:prioritized`, 0, -1, 'WITHSCORES')).toEqual([
+    expect(await redis.zrange(`${jobs}:prioritized`, '0', '-1', 'WITHSCORES')).toEqual([
       'early',
       String(SCORE),
       'late',
@@ -102,7 +102,7 @@ describe('the script of the fair order', () => {
   test('moves tags back when they would pass the largest priority, however many wait', async () => {
     const ids = Array.from({ length: 2_500 }, (_, index) => ({ id: `job-${String(index).padStart(4, '0')}`, tag: 1_500_000 + index }));
     await wait(...ids);
-    await redis.hset(`${corner.prefix}:fair`, { v: MAX_TAG - 100, top: MAX_TAG - 10 });
+    await redis.hset(`${corner.prefix}:fair`, { v: String(MAX_TAG - 100), top: String(MAX_TAG - 10) });
     const [placed] = await place(asker('a'));
     expect(await line()).toEqual(ids.map(({ id }) => id));
     expect(await redis.hget(`${jobs}:job-0000`, 'priority')).toBe('1');
@@ -111,7 +111,7 @@ describe('the script of the fair order', () => {
 
   test('stays within the largest priority even when nothing can be moved back', async () => {
     await wait({ id: 'old', tag: 1 });
-    await redis.hset(`${corner.prefix}:fair`, { v: MAX_TAG - 1, top: MAX_TAG - 1 });
+    await redis.hset(`${corner.prefix}:fair`, { v: String(MAX_TAG - 1), top: String(MAX_TAG - 1) });
     expect(await place(asker('a'))).toMatchObject([{ tag: MAX_TAG }]);
   });
 
@@ -137,7 +137,7 @@ describe('the script of the fair order', () => {
     await place(asker('waiting'), asker('waiting'));
     const stale = Array.from({ length: 200 }, (_, index) => [`u:stale-${index}`, '[0,0,0,0]']).flat();
     await redis.hset(`${corner.prefix}:fair:flows`, ...stale);
-    await redis.hset(`${corner.prefix}:fair`, 'prune', 100);
+    await redis.hset(`${corner.prefix}:fair`, { prune: '100' });
     await place(asker('new'));
     expect((await redis.hkeys(`${corner.prefix}:fair:flows`)).toSorted()).toEqual(['u:new', 'u:waiting']);
     expect((await state())['prune']).toBe(String(PRUNE_AT));

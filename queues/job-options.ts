@@ -8,14 +8,14 @@ export interface Retention {
   readonly limit: number;
 }
 
-/** How a job is retried and kept: BullMQ's job options, written once per job. */
-export interface JobOptions {
+/** How a job is retried. */
+export interface RetryOptions {
   readonly attempts: number;
-  readonly backoff: {
-    readonly type: 'exponential' | 'fixed';
-    readonly delay: number;
-    readonly jitter?: number;
-  };
+  readonly backoff: { readonly type: 'exponential' | 'fixed'; readonly delay: number; readonly jitter?: number };
+}
+
+/** How a job is retried and kept: BullMQ's job options, written once per job. */
+export interface JobOptions extends RetryOptions {
   readonly removeOnComplete: Retention;
   readonly removeOnFail: Retention;
 }

@@ -1,0 +1,51 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createServer } from 'node:net';
+import { createLogger } from '../../shared/logger.ts';
+import { closeRedis, createRedis, type RedisAddress, whenReady } from '../../shared/run/redis.ts';
+
+/** A Redis of a test's own, to be stopped, emptied or misconfigured. Nothing is written to disk. */
+export interface PrivateRedis {
+  readonly address: RedisAddress;
+  /** Ends it without a warning. */
+  kill(): Promise<void>;
+  /** Starts it again, empty. */
+  start(): Promise<void>;
+}
+
+/** @param settings  as on the command line of redis-server, for example `--maxmemory-policy allkeys-lru` */
+export async function startPrivateRedis(...settings: string[]): Promise<PrivateRedis> {
+  const port = await freePort();
+  const address = { url: `redis://127.0.0.1:${port}/0`, clusterNodes: [] };
+  let server: ChildProcess | undefined;
+
+  async function start(): Promise<void> {
+    server = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', ...settings], {
+      stdio: 'ignore',
+    });
+    const redis = createRedis('worker', address, createLogger('test', 'silent'));
+    await whenReady(redis, 10_000);
+    closeRedis(redis);
+  }
+
+  async function kill(): Promise<void> {
+    const ending = server;
+    if (ending === undefined) return;
+    server = undefined;
+    const ended = new Promise((resolve) => ending.once('exit', resolve));
+    ending.kill('SIGKILL');
+    await ended;
+  }
+
+  await start();
+  return { address, kill, start };
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => (typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port'))));
+    });
+  });
+}
