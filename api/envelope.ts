@@ -55,7 +55,9 @@ export function sendError(request: FastifyRequest, reply: FastifyReply, error: S
     timestamp: new Date().toISOString(),
     path: request.url.split('?', 1)[0],
   };
-  return reply.code(error.statusCode).type('application/json; charset=utf-8').send(JSON.stringify(body));
+  // Said here as well: what the framework refuses before routing has passed no hook.
+  reply.code(error.statusCode).header('x-request-id', request.id);
+  return reply.type('application/json; charset=utf-8').send(JSON.stringify(body));
 }
 
 const DEFAULT_RETRY_AFTER_S = 5;

@@ -50,13 +50,13 @@ export function fieldOf(path: readonly (string | number)[]): string {
   return path.map((part, index) => (/^\d+$/.test(String(part)) ? `[${part}]` : index === 0 ? part : `.${part}`)).join('');
 }
 
-function validationError(thrown: Pick<FastifyError, 'validation'>): SchedulerError {
+function validationError(thrown: Pick<FastifyError, 'validation' | 'validationContext'>): SchedulerError {
   const problems = (thrown.validation ?? []).flatMap(({ instancePath, message, keyword, params }) => {
     const path = instancePath.split('/').filter((part) => part !== '');
     if (keyword === 'unrecognized_keys' && Array.isArray(params['keys'])) {
       return params['keys'].map((key) => ({ field: fieldOf([...path, String(key)]), problem: 'is not a known field' }));
     }
-    return [{ field: fieldOf(path), problem: message ?? 'is not valid' }];
+    return [{ field: path.length === 0 ? (thrown.validationContext ?? '') : fieldOf(path), problem: message ?? 'is not valid' }];
   });
   return invalidFields(problems, thrown);
 }

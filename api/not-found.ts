@@ -9,7 +9,6 @@ export function answerUnknownRoutes(app: FastifyInstance): void {
     if (!url.includes('*')) routes.push({ pattern: patternOf(url), methods: Array.isArray(method) ? method : [method] });
   });
   app.setNotFoundHandler((request, reply) => {
-    reply.header('x-request-id', request.id);
     const path = request.url.split('?', 1)[0] ?? '';
     const allowed = [...new Set(routes.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods))];
     if (allowed.length === 0) return sendError(request, reply, new SchedulerError('NOT_FOUND', { messages: ['There is no such route.'] }));

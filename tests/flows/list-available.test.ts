@@ -160,11 +160,14 @@ describe('the cache of available devices', () => {
   test('serves a list that is a moment old instead of loading after every one of many changes', async () => {
     const cache = open();
     let loads = 0;
-    const read = () => cache.read('k', async () => `list ${(loads += 1)}`);
+    const load = async () => {
+      loads += 1;
+      return `list ${loads}`;
+    };
 
     for (let change = 0; change < 200; change += 1) {
       await cache.evict();
-      await read();
+      await cache.read('k', load);
     }
     expect(loads).toBeGreaterThanOrEqual(40);
     expect(loads).toBeLessThan(150);
