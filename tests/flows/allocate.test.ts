@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { AllocateOutcome } from '../../shared/allocation/outcome.ts';
-import { readInvariants } from '../support/invariants.ts';
 import { addDevices, alike } from '../support/fleet.ts';
+import { readInvariants } from '../support/invariants.ts';
 import { metricValue } from '../support/neighbours.ts';
 import { type Wired, wire } from '../support/wire.ts';
 
@@ -16,7 +16,8 @@ beforeEach(async () => {
 });
 
 const codeOf = (outcome: AllocateOutcome) => ('code' in outcome ? outcome.code : outcome.status);
-const tally = (outcomes: readonly AllocateOutcome[]) => Object.fromEntries([...Map.groupBy(outcomes, codeOf)].map(([code, group]) => [code, group.length]));
+const tally = (outcomes: readonly AllocateOutcome[]) =>
+  Object.fromEntries([...Map.groupBy(outcomes, codeOf)].map(([code, group]) => [code, group.length]));
 const deviceOf = (outcome: AllocateOutcome) => (outcome.status === 'granted' ? outcome.allocation.deviceId : codeOf(outcome));
 
 describe('a device', () => {
@@ -29,7 +30,9 @@ describe('a device', () => {
 
   it('is never given twice while three times as many ask as there are devices, the same account among them', async () => {
     await addDevices(wired.store, alike(60));
-    const outcomes = await Promise.all(Array.from({ length: 180 }, (_, index) => wired.allocate(index % 3 === 0 ? 'the-same' : `user-${index}`)));
+    const outcomes = await Promise.all(
+      Array.from({ length: 180 }, (_, index) => wired.allocate(index % 3 === 0 ? 'the-same' : `user-${index}`)),
+    );
     expect(tally(outcomes)).toEqual({ granted: 60, NO_DEVICE_AVAILABLE: 120 });
     expect(new Set(outcomes.filter(({ status }) => status === 'granted').map(deviceOf)).size).toBe(60);
     expect(await readInvariants(wired.store)).toEqual([]);
@@ -76,10 +79,22 @@ describe('a request', () => {
     const outcome = await wired.allocate('ann', { requestId, tenantId: 'acme', tier: 'premium', durationMinutes: 5 });
     if (outcome.status !== 'granted') throw new Error(codeOf(outcome));
     const { allocation } = outcome;
-    expect(allocation).toMatchObject({ deviceId, userId: 'ann', tenantId: 'acme', durationMinutes: 5, fence: 1, strategy: 'resource_based' });
+    expect(allocation).toMatchObject({
+      deviceId,
+      userId: 'ann',
+      tenantId: 'acme',
+      durationMinutes: 5,
+      fence: 1,
+      strategy: 'resource_based',
+    });
     expect(Date.parse(allocation.expiresAt) - Date.parse(allocation.allocatedAt)).toBe(300_000);
     expect(JSON.stringify(outcome)).not.toMatch(/adb|10\.0\.0\.1/);
-    expect(await wired.store.prisma.request.findUnique({ where: { id: requestId } })).toMatchObject({ status: 'granted', allocationId: allocation.allocationId, tier: 'premium', source: 'client' });
+    expect(await wired.store.prisma.request.findUnique({ where: { id: requestId } })).toMatchObject({
+      status: 'granted',
+      allocationId: allocation.allocationId,
+      tier: 'premium',
+      source: 'client',
+    });
     const outbox = await wired.store.prisma.outboxEntry.findMany({ orderBy: { id: 'asc' } });
     expect(outbox.map(({ channel, topic, key }) => [channel, topic, key])).toEqual([
       ['event', 'device.allocated', allocation.allocationId],
@@ -94,7 +109,17 @@ describe('a request', () => {
     const both = await Promise.all([wired.allocate('ann', { requestId }), wired.allocate('ann', { requestId })]);
     expect(deviceOf(both[0])).toBe(deviceOf(both[1]));
     await wired.producer.allocateAgain([
-      { requestId, caller: 'test', source: 'client', userId: 'ann', tenantId: null, tier: 'standard', asked: { durationMinutes: 60, queueIfBusy: false, maxWaitMinutes: 30, autoExtend: false }, traceId: undefined, createdAt: new Date() },
+      {
+        requestId,
+        caller: 'test',
+        source: 'client',
+        userId: 'ann',
+        tenantId: null,
+        tier: 'standard',
+        asked: { durationMinutes: 60, queueIfBusy: false, maxWaitMinutes: 30, autoExtend: false },
+        traceId: undefined,
+        createdAt: new Date(),
+      },
     ]);
     expect(await wired.store.prisma.allocation.count()).toBe(1);
   });
@@ -102,7 +127,9 @@ describe('a request', () => {
   it('for what no device of the fleet could ever be is told so', async () => {
     await addDevices(wired.store, [{ tenantId: 'other' }, { status: 'stopped', type: 'tablet' }]);
     expect(codeOf(await wired.allocate('ann', { preferredSpecs: { minCpu: 64 } }))).toBe('NO_MATCHING_DEVICE');
-    expect(codeOf(await wired.allocate('ann', { tenantId: 'mine', devicePreferences: { deviceType: 'phone' } }))).toBe('NO_MATCHING_DEVICE');
+    expect(codeOf(await wired.allocate('ann', { tenantId: 'mine', devicePreferences: { deviceType: 'phone' } }))).toBe(
+      'NO_MATCHING_DEVICE',
+    );
     expect(codeOf(await wired.allocate('ann', { devicePreferences: { deviceType: 'tablet' } }))).toBe('NO_DEVICE_AVAILABLE');
     expect(codeOf(await wired.allocate('ann', { devicePreferences: { deviceId: randomUUID() } }))).toBe('NO_MATCHING_DEVICE');
     expect(codeOf(await wired.allocate('ann', { tenantId: 'other' }))).toBe('granted');
@@ -126,7 +153,16 @@ describe('a request', () => {
     const soon = new Date(Date.now() + 30 * 60_000);
     const end = new Date(soon.getTime() + 60 * 60_000);
     await wired.store.prisma.reservation.create({
-      data: { id: randomUUID(), userId: 'eve', userTier: 'standard', deviceId: ids[3] ?? '', status: 'confirmed', startsAt: soon, endsAt: end, blockedUntil: end },
+      data: {
+        id: randomUUID(),
+        userId: 'eve',
+        userTier: 'standard',
+        deviceId: ids[3] ?? '',
+        status: 'confirmed',
+        startsAt: soon,
+        endsAt: end,
+        blockedUntil: end,
+      },
     });
     expect(codeOf(await wired.allocate('ann', { durationMinutes: 60 }))).toBe('NO_DEVICE_AVAILABLE');
     expect(deviceOf(await wired.allocate('ann', { durationMinutes: 20 }))).toBe(ids[3]);
@@ -139,9 +175,13 @@ describe('locks in front of the database', () => {
     try {
       await addDevices(unlocked.store, alike(10));
       unlocked.users.control.setQuota('greedy', { limits: { maxDevices: 4 } });
-      const outcomes = await Promise.all(Array.from({ length: 60 }, (_, index) => unlocked.allocate(index % 2 === 0 ? 'greedy' : `user-${index}`)));
+      const outcomes = await Promise.all(
+        Array.from({ length: 60 }, (_, index) => unlocked.allocate(index % 2 === 0 ? 'greedy' : `user-${index}`)),
+      );
       expect(tally(outcomes)['granted']).toBe(10);
-      expect(outcomes.filter((outcome) => outcome.status === 'granted' && outcome.allocation.userId === 'greedy').length).toBeLessThanOrEqual(4);
+      expect(
+        outcomes.filter((outcome) => outcome.status === 'granted' && outcome.allocation.userId === 'greedy').length,
+      ).toBeLessThanOrEqual(4);
       expect(await readInvariants(unlocked.store)).toEqual([]);
     } finally {
       await unlocked.close();
