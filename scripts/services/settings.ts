@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
+import { withSecrets } from '../../shared/read-config.ts';
 import { PLACE, ROOT } from './place.ts';
 
 /** Addresses of the private servers and generated secrets, one `NAME=value` a line; readable by the owner only. */
@@ -20,18 +20,11 @@ export function saidByPerson(): Record<string, string | undefined> {
 /** Writes the addresses beside what is there; secrets are made once and stay. */
 export function writeSettings(addresses: Readonly<Record<string, string>>): void {
   mkdirSync(PLACE, { recursive: true, mode: 0o755 });
-  const settings = { ...generatedSecrets(), ...readSettings(), ...addresses };
+  withSecrets(readSettings(), ROOT);
+  const settings = { ...readSettings(), ...addresses };
   const lines = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`);
   writeFileSync(SETTINGS_FILE, lines.join(''), { mode: 0o600 });
   chmodSync(SETTINGS_FILE, 0o600);
-}
-
-function generatedSecrets(): Record<string, string> {
-  return {
-    JWT_SECRET: randomBytes(32).toString('hex'),
-    SERVICE_TOKEN_SECRET: randomBytes(32).toString('hex'),
-    DASHBOARD_PASSWORD: randomBytes(12).toString('hex'),
-  };
 }
 
 function parsed(file: string): Record<string, string> {

@@ -1,0 +1,131 @@
+import { describe, expect, test } from '@jest/globals';
+import { type Config, describeVariables, loadConfig } from './config.ts';
+
+const SECRETS = { JWT_SECRET: 'j'.repeat(32), DASHBOARD_PASSWORD: 'd'.repeat(12) };
+
+function accepted(environment: Record<string, string | undefined> = {}): Config {
+  const result = loadConfig({ ...SECRETS, ...environment });
+  if (!result.ok) throw new Error(JSON.stringify(result.problems));
+  return result.config;
+}
+
+function problems(environment: Record<string, string | undefined>): Record<string, string> {
+  const result = loadConfig({ ...SECRETS, ...environment });
+  return result.ok ? {} : Object.fromEntries(result.problems.map(({ variable, problem }) => [variable, problem]));
+}
+
+describe('the configuration', () => {
+  test('needs secrets and nothing else', () => {
+    expect(accepted()).toMatchObject({
+      NODE_ENV: 'development',
+      PORT: 30002,
+      QUEUE_PREFIX: '{scheduler}',
+      EXPIRY_TICK: 1,
+      RABBITMQ_URL: '',
+    });
+    const bare = loadConfig({});
+    expect(bare).toMatchObject({ ok: false });
+    expect(bare.ok || bare.problems.map(({ variable }) => variable)).toEqual(['JWT_SECRET', 'DASHBOARD_PASSWORD']);
+    expect(bare.ok || bare.problems[0]?.problem).toBe('is not set and has no default');
+  });
+
+  test('lists every problem at once, each with its variable', () => {
+    const found = problems({
+      PORT: 'many',
+      EXPIRY_TICK: '0',
+      QUOTA_ALLOW_ON_ERROR: 'perhaps',
+      DATABASE_URL: 'mysql://x',
+      JWT_SECRET: 'short',
+    });
+    expect(Object.keys(found).toSorted()).toEqual(['DATABASE_URL', 'EXPIRY_TICK', 'JWT_SECRET', 'PORT', 'QUOTA_ALLOW_ON_ERROR']);
+    expect(found).toMatchObject({
+      PORT: 'must be a number',
+      DATABASE_URL: 'must be a URL starting with postgresql:// or postgres://',
+      JWT_SECRET: 'must have at least 32 characters',
+    });
+  });
+
+  test('counts an empty text as not set', () => {
+    expect(accepted({ PORT: '', DATABASE_URL: '', SERVICE_TOKEN_SECRET: '' })).toMatchObject({
+      PORT: 30002,
+      DATABASE_URL: 'postgresql://postgres@localhost:5432/cloudphone_device',
+      SERVICE_TOKEN_SECRET: SECRETS.JWT_SECRET,
+    });
+  });
+
+  test.each([
+    ...['true', '1', 'yes', 'ON'].map((text) => [text, true] as const),
+    ...['false', '0', 'no', ' off '].map((text) => [text, false] as const),
+  ])('takes the flag %j as %j', (text, value) => {
+    expect(accepted({ QUOTA_ALLOW_ON_ERROR: text }).QUOTA_ALLOW_ON_ERROR).toBe(value);
+  });
+
+  test('takes lists apart at commas', () => {
+    const { SERVICE_ALLOW_LIST, REDIS_CLUSTER_NODES } = accepted({
+      SERVICE_ALLOW_LIST: 'billing-service, user-service,',
+      REDIS_CLUSTER_NODES: 'a:1,b:2',
+    });
+    expect(SERVICE_ALLOW_LIST).toEqual(['billing-service', 'user-service']);
+    expect(REDIS_CLUSTER_NODES).toEqual(['a:1', 'b:2']);
+  });
+
+  test('puts addresses together from their parts, with special characters kept apart', () => {
+    const config = accepted({
+      DB_HOST: 'db',
+      DB_PASSWORD: 'p@ss/word',
+      DB_DATABASE: 'x',
+      REDIS_HOST: 'cache',
+      REDIS_PASSWORD: 'a:b',
+      REDIS_DB: '3',
+    });
+    expect(new URL(config.DATABASE_URL)).toMatchObject({
+      hostname: 'db',
+      port: '5432',
+      username: 'postgres',
+      password: 'p%40ss%2Fword',
+      pathname: '/x',
+    });
+    expect(config.REDIS_URL).toBe('redis://:a%3Ab@cache:6379/3');
+    expect(accepted({ REDIS_HOST: 'cache' }).REDIS_URL).toBe('redis://cache:6379/0');
+  });
+
+  test('takes whole addresses as they are', () => {
+    const addresses = {
+      DATABASE_URL: 'postgres://a@b/c',
+      REDIS_URL: 'rediss://x:1/2',
+      RABBITMQ_URL: 'amqps://y',
+      SERVICE_TOKEN_SECRET: 's'.repeat(32),
+    };
+    expect(accepted(addresses)).toMatchObject(addresses);
+  });
+
+  test('checks what belongs together', () => {
+    expect(problems({ DELIVERY_BACKOFF_BASE_MS: '2000', DELIVERY_BACKOFF_MAX_MS: '1000' })).toEqual({
+      DELIVERY_BACKOFF_BASE_MS: 'must not exceed DELIVERY_BACKOFF_MAX_MS',
+    });
+    expect(problems({ CLEANUP_TZ: 'Mars/Olympus' })).toEqual({ CLEANUP_TZ: 'must be an IANA time zone such as Europe/Berlin' });
+    expect(problems({ DB_POOL_SIZE: '2', GROUP_COMMIT_PARALLEL: '3' })).toEqual({ GROUP_COMMIT_PARALLEL: 'must not exceed DB_POOL_SIZE' });
+    expect(problems({ CLEANUP_TZ: 'Europe/Berlin' })).toEqual({});
+  });
+
+  test('wants a hash tag at the front of the prefix, as a cluster of Redis needs one', () => {
+    expect(problems({ QUEUE_PREFIX: 'scheduler' })).toEqual({ QUEUE_PREFIX: 'must start with a hash tag such as {scheduler}' });
+  });
+
+  test('warns of a name that looks like ours and is not', () => {
+    const result = loadConfig({ ...SECRETS, SCHEDULER_PORT: '1', HOME: '/root' });
+    expect(result).toMatchObject({ ok: true, warnings: ['SCHEDULER_PORT is not a known variable and has no effect'] });
+  });
+
+  test('gives the port of metrics to the workers only when it was said for them', () => {
+    expect(accepted().METRICS_PORT_OF_WORKER).toBe(0);
+    expect(accepted({ METRICS_PORT: '1234' })).toMatchObject({ METRICS_PORT: 1234, METRICS_PORT_OF_WORKER: 1234 });
+  });
+
+  test('describes every variable in a sentence', () => {
+    const rows = describeVariables();
+    expect(rows.filter(({ description }) => description === '')).toEqual([]);
+    expect(rows).toContainEqual({ name: 'PORT', description: 'Port of the HTTP API', fallback: '30002' });
+    expect(rows.find(({ name }) => name === 'JWT_SECRET')).toMatchObject({ fallback: undefined });
+  });
+});
