@@ -1,11 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { createProducer } from '../../queues/producer.ts';
 import { createPublisher } from '../../shared/broker/publisher.ts';
 import { createLogger } from '../../shared/logger.ts';
+import { closeRedis } from '../../shared/run/redis.ts';
 import { takeLease } from '../../shared/store/lease.ts';
+import { deliveryQueueOf } from '../../workers/relay/delivery-queue.ts';
 import { publishEvents } from '../../workers/relay/publish-events.ts';
 import { eventually } from '../support/eventually.ts';
-import { outboxStates, steps, writeOutbox } from '../support/outbox-rows.ts';
+import { openRedis } from '../support/open-redis.ts';
+import { outboxStates, steps, writeOutbox, writeOwed } from '../support/outbox-rows.ts';
 import { rabbitmqUrl } from '../support/rabbitmq.ts';
+import { redisUrl } from '../support/redis.ts';
 import { type ArrivedBody, openRelayBench, type RelayBench } from '../support/relay-bench.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 
@@ -157,5 +162,41 @@ describe('the relay through faults', () => {
     away = false;
     await allDelivered(1);
     expect(failures().length).toBeLessThanOrEqual(3);
+  });
+
+  test('a leader that cannot renew its lease stops in time, and asks on until it leads again', async () => {
+    let away = false;
+    const prisma = new Proxy(bench.store.prisma, {
+      get: (target, name) => (name === '$executeRaw' && away ? () => Promise.reject(new Error('ECONNREFUSED')) : Reflect.get(target, name)),
+    });
+    const relay = await bench.startRelay({ store: { ...bench.store, prisma }, leaseTermMs: 300 });
+    await eventually(() => expect(relay.leads()).toBe(true));
+    away = true;
+    await eventually(() => expect(relay.leads()).toBe(false), 1_000);
+    expect(bench.lines.some((line) => line.startsWith('the lease could not be renewed'))).toBe(true);
+    away = false;
+    await eventually(() => expect(relay.leads()).toBe(true));
+  });
+
+  test('Redis away: events still leave, bills wait and are handed out when it is back', async () => {
+    const url = new URL(redisUrl());
+    const proxy = await startTcpProxy(url);
+    url.hostname = '127.0.0.1';
+    url.port = String(proxy.port);
+    const redis = await openRedis('producer', { url: url.href, clusterNodes: [] });
+    const producer = createProducer({ redis, prefix: bench.prefix, maxWaitingJobs: 1_000, logger: createLogger('test', 'silent') });
+    const relay = await bench.startRelay({ deliveries: deliveryQueueOf(producer, redis, bench.prefix) });
+    await eventually(() => expect(relay.leads()).toBe(true));
+    proxy.cut();
+    await writeOwed(bench.store, 2);
+    await writeOutbox(bench.store, steps(3, 2));
+    await allDelivered(6);
+    expect(await bench.store.prisma.ledgerEntry.count({ where: { handedOutAt: null } })).toBe(2);
+    proxy.restore();
+    await eventually(async () => expect(await bench.store.prisma.ledgerEntry.count({ where: { handedOutAt: null } })).toBe(0), 10_000);
+    await relay.close();
+    await producer.close();
+    closeRedis(redis);
+    await proxy.close();
   });
 });
