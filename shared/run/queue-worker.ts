@@ -91,6 +91,8 @@ const DEFAULT_TIMING: WorkerTiming = { lockDuration: 15_000, stalledInterval: 5_
 const MAX_STALLED_COUNT = 3;
 const MAX_STARTED_ATTEMPTS = 25;
 const CLOSE_TIMEOUT_MS = 20_000;
+/** How long a worker that is given up may take to say goodbye, ms. */
+const LET_GO_MS = 500;
 
 /**
  * Puts the check of its payload in front of a handler: Redis may hold anything, also what an older version wrote.
@@ -111,10 +113,11 @@ export function startQueueWorker(options: QueueWorkerOptions): QueueWorker {
   const logger = options.logger.child({ queue });
   const jobs = createRunningJobs({ queue, deadlineMs: options.deadlineMs, duration: metrics.jobDuration, logger });
   let current = open();
+  let closing = false;
 
   function open() {
     const connection = createRedis('worker', options.redis, logger);
-    const worker = new Worker(queue, work, {
+    const worker = new WatchedWorker(queue, work, {
       connection,
       prefix,
       concurrency: options.concurrency,
@@ -151,20 +154,31 @@ export function startQueueWorker(options: QueueWorkerOptions): QueueWorker {
     metrics.workerRestarts.inc({ queue });
     const stuck = current;
     current = open();
-    await letGo(stuck, 1_000);
+    await letGo(
+      stuck,
+      stuck.worker.close().then(() => true),
+    );
   }
 
-  async function letGo({ worker, connection }: ReturnType<typeof open>, timeoutMs: number): Promise<void> {
-    // close() hangs for ever while Redis is away, and a second, forced one returns the same promise: race it.
-    const finished = worker.close().then(() => 'closed' as const);
-    const outcome = await within(finished, timeoutMs);
-    if (outcome === undefined) {
-      logger.warn({ running: jobs.size() }, 'queue worker did not close in time; letting go');
-      void finished.catch((error: unknown) => logger.debug({ err: error }, 'late close'));
+  async function letGo({ worker, connection }: ReturnType<typeof open>, closed: Promise<unknown>): Promise<void> {
+    if ((await within(closed, LET_GO_MS)) === undefined) {
+      logger.warn('queue worker did not close in time; letting go');
+      await worker.stopRenewing();
     }
-    const blocking = await within(Promise.resolve(worker.getBackend().blockingClient), 100);
+    const blocking = await within(Promise.resolve(worker.getBackend().blockingClient), LET_GO_MS);
     if (blocking !== undefined && blocking.status !== 'end') blocking.disconnect();
     closeRedis(connection);
+  }
+
+  // close() never resolves while Redis is away, and a second, forced one returns the same promise: it is raced everywhere.
+  async function close(): Promise<void> {
+    closing = true;
+    await watchdog.close();
+    const closed = current.worker.close().then(() => true);
+    await within(closed, closeTimeoutMs);
+    jobs.giveUp('the worker is closing');
+    await letGo(current, closed);
+    jobs.close();
   }
 
   const watchdog = startWatchdog({
@@ -179,15 +193,18 @@ export function startQueueWorker(options: QueueWorkerOptions): QueueWorker {
   });
 
   return {
-    healthy: () => current.connection.status === 'ready' && current.worker.isRunning(),
+    healthy: () => !closing && current.connection.status === 'ready' && current.worker.isRunning(),
     running: jobs.size,
-    close: async () => {
-      await watchdog.close();
-      await letGo(current, closeTimeoutMs);
-      jobs.abortAll('the worker is closing');
-      jobs.close();
-    },
+    close,
   };
+}
+
+/** BullMQ's worker, with one thing more that can be done to it. */
+class WatchedWorker extends Worker<unknown> {
+  /** Stops renewing locks without waiting for the jobs: they are handed to other workers once their locks expire. */
+  stopRenewing(): Promise<void> {
+    return this.lockManager.close();
+  }
 }
 
 /** The value of `promise`, or undefined after `ms`. */

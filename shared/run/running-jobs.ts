@@ -20,7 +20,8 @@ export interface RunningJobs {
   /** Runs a job under the deadline. */
   run(job: JobLike, work: (running: RunningJob) => Promise<unknown>): Promise<unknown>;
   abort(id: string, reason: string): void;
-  abortAll(reason: string): void;
+  /** Aborts and fails every job, so that the queue can hand it to another worker. */
+  giveUp(reason: string): void;
   size(): number;
   /** `performance.now()` of the last job taken. */
   lastTaken(): number;
@@ -83,10 +84,14 @@ export function createRunningJobs({
     const now = performance.now();
     for (const job of running) {
       if (now - job.began < deadlineMs) continue;
-      const error = new Error(`the job took longer than ${deadlineMs} ms`);
-      job.abort(error);
-      job.fail(error);
+      fail(job, new Error(`the job took longer than ${deadlineMs} ms`));
     }
+  }
+
+  function fail(job: Running, error: Error): void {
+    job.abort(error);
+    finish(job, failed);
+    job.fail(error);
   }
 
   function run(job: JobLike, work: (running: RunningJob) => Promise<unknown>): Promise<unknown> {
@@ -108,18 +113,18 @@ export function createRunningJobs({
   }
 
   function finish(entry: Running, histogram: { observe(seconds: number): void }): void {
-    running.delete(entry);
-    histogram.observe((performance.now() - entry.began) / 1_000);
+    // A handler that ignored its deadline may still come back; it was counted then.
+    if (running.delete(entry)) histogram.observe((performance.now() - entry.began) / 1_000);
   }
 
   function abort(id: string, reason: string): void {
     for (const job of running) if (job.id === id) job.abort(new Error(reason));
   }
 
-  function abortAll(reason: string): void {
+  function giveUp(reason: string): void {
     if (running.size > 0) logger.warn({ running: running.size }, `jobs given up: ${reason}`);
-    for (const job of running) job.abort(new Error(reason));
+    for (const job of running) fail(job, new Error(reason));
   }
 
-  return { run, abort, abortAll, size: () => running.size, lastTaken: () => lastTaken, close: () => clearInterval(timer) };
+  return { run, abort, giveUp, size: () => running.size, lastTaken: () => lastTaken, close: () => clearInterval(timer) };
 }
