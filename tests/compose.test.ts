@@ -1,0 +1,105 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { describe, expect, test } from '@jest/globals';
+import { parse } from 'yaml';
+import { describeVariables, loadConfig } from '../shared/config.ts';
+
+interface ComposeService {
+  readonly image: string;
+  readonly command?: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly ports?: readonly string[];
+  readonly volumes?: readonly string[];
+  readonly healthcheck?: { readonly test: readonly string[] };
+  readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>;
+}
+
+interface ComposeFile {
+  readonly services: Readonly<Record<string, ComposeService>>;
+  readonly volumes: Readonly<Record<string, unknown>>;
+}
+
+const SECRETS = ['POSTGRES_PASSWORD', 'RABBITMQ_USER', 'RABBITMQ_PASSWORD', 'JWT_SECRET', 'SERVICE_TOKEN_SECRET', 'DASHBOARD_PASSWORD'];
+const SERVERS = ['postgres', 'redis', 'rabbitmq'];
+
+const text = readFileSync('docker-compose.yml', 'utf8');
+const said = Object.fromEntries(SECRETS.map((name) => [name, `${name}-${'x'.repeat(32)}`]));
+/** Compose puts variables in after it has read the file: `${NAME:?}` must be said, `${NAME:-default}` may be. */
+const fill = (value: string) => value.replaceAll(/\$\{(\w+):[?-]([^}]*)\}/g, (_, name: string, fallback: string) => said[name] ?? fallback);
+const compose: ComposeFile = parse(text, (_, value) => (typeof value === 'string' ? fill(value) : value), { merge: true });
+const processes = Object.entries(compose.services).filter(([name]) => !SERVERS.includes(name));
+
+describe('docker-compose.yml', () => {
+  test('runs the current majors of the servers, each with a health check and a volume of its own', () => {
+    expect(SERVERS.map((name) => compose.services[name]?.image)).toEqual(['postgres:18', 'redis:8', 'rabbitmq:4-management']);
+    for (const name of SERVERS) {
+      expect(compose.services[name]?.healthcheck?.test[0]).toBe('CMD');
+      expect(Object.keys(compose.volumes)).toContain(compose.services[name]?.volumes?.[0]?.split(':')[0]);
+    }
+  });
+
+  test('runs every process of the cluster', () => {
+    const found = execFileSync('git', ['ls-files', '*main.ts'], { encoding: 'utf8' }).trim().split('\n');
+    const stations = found.filter((file) => /^(api|dashboards|workers\/\w+)\/main\.ts$/.test(file));
+    const started = processes.map(([, { command }]) => command?.[1] ?? '');
+    expect(started.toSorted()).toEqual([...stations, 'scripts/migrate.ts'].toSorted());
+    for (const file of started) expect(existsSync(file)).toBe(true);
+  });
+
+  test('gives every process a configuration that is accepted, out of known variables only', () => {
+    const known = new Set(describeVariables().map(({ name }) => name));
+    for (const [, { environment }] of processes) {
+      expect(Object.keys(environment).filter((name) => !known.has(name))).toEqual([]);
+      expect(loadConfig(environment)).toMatchObject({ ok: true, config: { NODE_ENV: 'production' } });
+    }
+  });
+
+  test('starts processes once the servers are healthy and the schema is there', () => {
+    for (const [name, { depends_on: after }] of processes) {
+      expect(after).toMatchObject({ postgres: { condition: 'service_healthy' } });
+      if (name !== 'migrate') expect(after).toMatchObject({ migrate: { condition: 'service_completed_successfully' } });
+    }
+  });
+
+  test('opens ports on loopback only', () => {
+    const ports = Object.values(compose.services).flatMap((service) => service.ports ?? []);
+    expect(ports.length).toBeGreaterThan(0);
+    expect(ports.filter((port) => !port.startsWith('127.0.0.1:'))).toEqual([]);
+  });
+
+  test('has no default for a secret', () => {
+    for (const name of SECRETS) expect(text.match(new RegExp(`\\$\\{${name}[^?}]*\\}`, 'g'))).toBeNull();
+    for (const name of SECRETS) expect(text).toContain(`\${${name}:?}`);
+  });
+
+  const hasPlugin = spawnSync('docker', ['compose', 'version']).status === 0;
+  test(hasPlugin ? 'is what Compose itself takes' : 'names no key twice (there is no Compose here to ask)', () => {
+    if (hasPlugin) execFileSync('docker', ['compose', 'config', '--quiet'], { env: { ...process.env, ...said } });
+    else expect(() => parse(text, { merge: true, uniqueKeys: true, strict: true })).not.toThrow();
+  });
+});
+
+describe('the image', () => {
+  const dockerfile = readFileSync('Dockerfile', 'utf8');
+
+  test('is built in stages, runs as nobody special, and brings everything the processes need', () => {
+    expect(dockerfile.match(/^FROM node:24/gm)).toHaveLength(2);
+    const last = dockerfile.slice(dockerfile.lastIndexOf('FROM '));
+    expect(last).toMatch(/^USER node$/m);
+    expect(last).not.toMatch(/^RUN /m);
+    const copied = [...last.matchAll(/^COPY (?:--from=\w+ )?(?:\/app\/)?(\S+)/gm)].map(([, path]) => path);
+    expect(copied).toEqual(
+      expect.arrayContaining(['node_modules', 'prisma', 'shared', 'queues', 'api', 'workers', 'dashboards', 'scripts/migrate.ts']),
+    );
+  });
+
+  test('is given nothing but what it copies', () => {
+    const lines = readFileSync('.dockerignore', 'utf8')
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('#'));
+    expect(lines[0]).toBe('*');
+    const allowed = lines.filter((line) => line.startsWith('!')).map((line) => line.slice(1));
+    const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, paths]) => (paths ?? '').split(' '));
+    expect(copied.filter((path) => !allowed.includes(path.split('/')[0] ?? ''))).toEqual([]);
+  });
+});
