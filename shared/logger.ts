@@ -22,5 +22,7 @@ export function createLogger(name: string, level: string, destination?: pino.Des
     timestamp: pino.stdTimeFunctions.isoTime,
     serializers: { err: pino.stdSerializers.errWithCause, error: pino.stdSerializers.errWithCause },
   };
-  return destination === undefined ? pino(options) : pino(options, destination);
+  // Written at once: pino's buffered default tries for ever to write out the rest at exit when the reader of our output is
+  // gone, so that the process would never end.
+  return pino(options, destination ?? pino.destination({ dest: 1, sync: true }));
 }
