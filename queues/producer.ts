@@ -59,7 +59,13 @@ const BULK = 500;
 
 export function createProducer({ redis, prefix, maxWaitingJobs, logger }: ProducerOptions): Producer {
   const open = <Payload>(name: QueueName) => {
-    const queue = new Queue<Payload, unknown, string>(name, { connection: redis, prefix, skipWaitingForReady: true });
+    // Without its version check: it asks once, and a queue made while Redis is away would fail for ever after.
+    const queue = new Queue<Payload, unknown, string>(name, {
+      connection: redis,
+      prefix,
+      skipWaitingForReady: true,
+      skipVersionCheck: true,
+    });
     queue.on('error', (error) => logger.warn({ err: error, queue: name }, 'queue error'));
     return queue;
   };
