@@ -83,13 +83,13 @@ async function write(
       UPDATE devices d SET allocation_id = g.id, fence = g.fence, updated_at = now()
       FROM granted g
       WHERE d.id = g.device_id AND d.status = 'running' AND d.allocation_id IS NULL AND d.fence = g.fence - 1
-      RETURNING d.id
+      RETURNING g.*
     ), inserted AS (
       INSERT INTO allocations (id, request_id, device_id, device_name, user_id, tenant_id, tier, fence, strategy, duration_minutes, cpu_cores,
         memory_mb, storage_mb, balance_unchecked, quota_unchecked, heartbeat_seconds, auto_extend, allocated_at, expires_at)
-      SELECT g.id, g.request_id, g.device_id, g.device_name, g.user_id, g.tenant_id, g.tier, g.fence, g.strategy, g.duration_minutes, g.cpu_cores,
-        g.memory_mb, g.storage_mb, g.balance_unchecked, g.quota_unchecked, g.heartbeat_seconds, g.auto_extend, g.allocated_at, g.expires_at
-      FROM granted g JOIN held ON held.id = g.device_id
+      SELECT id, request_id, device_id, device_name, user_id, tenant_id, tier, fence, strategy, duration_minutes, cpu_cores,
+        memory_mb, storage_mb, balance_unchecked, quota_unchecked, heartbeat_seconds, auto_extend, allocated_at, expires_at
+      FROM held
       RETURNING id
     ), decided AS (
       INSERT INTO requests AS r (id, caller, source, user_id, tenant_id, tier, status, asked, trace_id, code, details, allocation_id, deadline, waiting_since, decided_at)
