@@ -3,7 +3,8 @@ FROM node:24-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
 # No install scripts: the runtime comes with the image, and the database client is generated below.
-RUN npm ci --ignore-scripts --no-audit --no-fund
+# Not `npm ci`, see scripts/ensure.mjs.
+RUN npm install --no-save --ignore-scripts --no-audit --no-fund
 COPY prisma.config.ts ./
 COPY prisma ./prisma
 COPY scripts/generate.mjs ./scripts/

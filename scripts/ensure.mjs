@@ -37,7 +37,9 @@ if (!(Number(process.versions.node.split('.')[0]) >= 20)) {
   process.exit(1);
 }
 if (dependenciesAreMissing()) {
-  run('Installing dependencies', 'npm', ['ci', '--no-audit', '--no-fund']);
+  // As the lock file says, but not by `npm ci`: that refuses a lock file written where the registry lacks packages for other
+  // platforms. Nothing is saved, so the lock file stays as it is.
+  run('Installing dependencies', 'npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']);
   rmSync(own('prisma', 'generated'), { recursive: true, force: true });
 }
 if (clientIsMissing()) run('Generating the database client', runtime, [own('scripts', 'generate.mjs')]);
