@@ -2,7 +2,7 @@ import type { Config } from '../shared/config.ts';
 import { createLogger, type Logger } from '../shared/logger.ts';
 import { createMetrics } from '../shared/metrics.ts';
 import { readConfig } from '../shared/read-config.ts';
-import { startMetricsServer } from '../shared/run/metrics-server.ts';
+import { serveMetrics } from '../shared/run/metrics-server.ts';
 import { type Life, runProcess } from '../shared/run/process.ts';
 import { publicSettings } from './public-settings.ts';
 import { type ApiOptions, startApi } from './start-api.ts';
@@ -17,15 +17,14 @@ await runProcess(NAME, (life) => start(life, config, logger), { shutdownTimeoutM
 async function start(life: Life, config: Config, logger: Logger): Promise<void> {
   const metrics = createMetrics(NAME);
   const { port } = await startApi(life, { ...optionsFrom(config), metrics, logger });
-  const metricsServer = await startMetricsServer({
+  await serveMetrics(life, {
     host: config.METRICS_HOST,
     port: config.METRICS_PORT,
     registry: metrics.registry,
     health: () => ({ http: true }),
     logger,
   });
-  life.onClose('metrics server', metricsServer.close);
-  logger.info({ port, metricsPort: metricsServer.port }, `the API listens on http://${config.HOST}:${port}`);
+  logger.info({ port }, `the API listens on http://${config.HOST}:${port}`);
 }
 
 function optionsFrom(config: Config): Omit<ApiOptions, 'metrics' | 'logger'> {

@@ -2,7 +2,7 @@ import type { Config } from '../shared/config.ts';
 import { createLogger, type Logger } from '../shared/logger.ts';
 import { createMetrics } from '../shared/metrics.ts';
 import { readConfig } from '../shared/read-config.ts';
-import { startMetricsServer } from '../shared/run/metrics-server.ts';
+import { serveMetrics } from '../shared/run/metrics-server.ts';
 import { type Life, runProcess } from '../shared/run/process.ts';
 import { startDashboard } from './start-dashboard.ts';
 
@@ -27,12 +27,11 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
   logger.info({ url: dashboard.url }, 'dashboard listens');
 
   const { registry } = createMetrics(NAME);
-  const metrics = await startMetricsServer({
+  await serveMetrics(life, {
     host: config.METRICS_HOST,
     port: config.METRICS_PORT_OF_WORKER,
     registry,
     health: () => ({}),
     logger,
   });
-  life.onClose('metrics server', metrics.close);
 }

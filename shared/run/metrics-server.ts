@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../logger.ts';
+import type { Life } from './life.ts';
 
 export interface MetricsServerOptions {
   readonly host: string;
@@ -46,6 +47,13 @@ export async function startMetricsServer({ host, port, registry, health, logger 
         server.closeAllConnections();
       }),
   };
+}
+
+/** The same for the life of a process: closed with it, and its port is logged. */
+export async function serveMetrics(life: Life, options: MetricsServerOptions): Promise<void> {
+  const server = await startMetricsServer(options);
+  life.onClose('metrics server', server.close);
+  options.logger.info({ port: server.port }, 'metrics are served');
 }
 
 async function sendMetrics(registry: Registry, response: ServerResponse, logger: Logger): Promise<void> {

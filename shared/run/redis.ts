@@ -1,5 +1,7 @@
 import { Cluster, Redis } from 'ioredis';
 import { messageOf, SchedulerError } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+import type { Life } from './life.ts';
 
 /** A connection to Redis or Valkey, standalone or cluster. */
 export type RedisClient = Redis | Cluster;
@@ -156,6 +158,22 @@ async function memoryUseOf(redis: Redis): Promise<number> {
   const used = Number(/used_memory:(\d+)/.exec(info)?.[1] ?? 0);
   const limit = Number(/maxmemory:(\d+)/.exec(info)?.[1] ?? 0);
   return limit === 0 ? 0 : used / limit;
+}
+
+/** How long a process waits at its start for a Redis that is not there yet, ms. */
+const START_PATIENCE_MS = 30_000;
+
+/**
+ * Opens a connection for the life of a process, ready to use.
+ *
+ * @throws SchedulerError QUEUE_UNAVAILABLE when Redis is not there within 30 s or may evict
+ */
+export async function openRedis(life: Life, kind: RedisKind, address: RedisAddress, logger: Logger): Promise<RedisClient> {
+  const redis = createRedis(kind, address, logger);
+  life.onClose(`redis ${kind}`, () => closeRedis(redis));
+  await whenReady(redis, START_PATIENCE_MS);
+  await assertNoEviction(redis);
+  return redis;
 }
 
 /** Closes without waiting for a Redis that does not answer. */

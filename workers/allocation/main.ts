@@ -10,9 +10,9 @@ import type { Config } from '../../shared/config.ts';
 import { createLogger, type Logger } from '../../shared/logger.ts';
 import { createMetrics, type Metrics } from '../../shared/metrics.ts';
 import { readConfig } from '../../shared/read-config.ts';
-import { startMetricsServer } from '../../shared/run/metrics-server.ts';
+import { serveMetrics } from '../../shared/run/metrics-server.ts';
 import { type Life, runProcess } from '../../shared/run/process.ts';
-import { assertNoEviction, closeRedis, createRedis, type RedisClient, whenReady } from '../../shared/run/redis.ts';
+import { openRedis, type RedisClient } from '../../shared/run/redis.ts';
 import { createStore } from '../../shared/store/store.ts';
 import { startAllocation } from './start-allocation.ts';
 import { watchStrategy } from './strategy-watch.ts';
@@ -35,10 +35,7 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
     applicationName: NAME,
   });
   life.onClose('store', store.close);
-  const redis = createRedis('cache', redisAddress, logger);
-  life.onClose('redis', () => closeRedis(redis));
-  await whenReady(redis, 30_000);
-  await assertNoEviction(redis);
+  const redis = await openRedis(life, 'cache', redisAddress, logger);
   const strategy = await watchStrategy(store, config.ALLOCATION_STRATEGY, logger);
   life.onClose('strategy', strategy.close);
 
@@ -64,15 +61,13 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
   life.onClose('allocation worker', worker.close);
 
   const health = () => ({ queue: worker.healthy() });
-  const server = await startMetricsServer({
+  await serveMetrics(life, {
     host: config.METRICS_HOST,
     port: config.METRICS_PORT_OF_WORKER,
     registry: metrics.registry,
     health,
     logger,
   });
-  logger.info({ port: server.port }, 'metrics are served');
-  life.onClose('metrics server', server.close);
 }
 
 /** Quota and balance, each behind its breaker and a cache all processes share. */

@@ -7,7 +7,7 @@ import type { Config } from '../../shared/config.ts';
 import { createLogger, type Logger } from '../../shared/logger.ts';
 import { createMetrics } from '../../shared/metrics.ts';
 import { readConfig } from '../../shared/read-config.ts';
-import { startMetricsServer } from '../../shared/run/metrics-server.ts';
+import { serveMetrics } from '../../shared/run/metrics-server.ts';
 import { type Life, runProcess } from '../../shared/run/process.ts';
 import { createStore } from '../../shared/store/store.ts';
 import type { DeliveryPolicy } from './delivery-deps.ts';
@@ -55,15 +55,13 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
   life.onClose('delivery worker', worker.close);
 
   const health = () => ({ queue: worker.healthy() });
-  const server = await startMetricsServer({
+  await serveMetrics(life, {
     host: config.METRICS_HOST,
     port: config.METRICS_PORT_OF_WORKER,
     registry: metrics.registry,
     health,
     logger,
   });
-  logger.info({ port: server.port }, 'metrics are served');
-  life.onClose('metrics server', server.close);
 }
 
 function policyOf(config: Config): DeliveryPolicy {

@@ -4,9 +4,9 @@ import type { Config } from '../../shared/config.ts';
 import { createLogger, type Logger } from '../../shared/logger.ts';
 import { createMetrics } from '../../shared/metrics.ts';
 import { readConfig } from '../../shared/read-config.ts';
-import { startMetricsServer } from '../../shared/run/metrics-server.ts';
+import { serveMetrics } from '../../shared/run/metrics-server.ts';
 import { type Life, runProcess } from '../../shared/run/process.ts';
-import { assertNoEviction, closeRedis, createRedis, whenReady } from '../../shared/run/redis.ts';
+import { openRedis } from '../../shared/run/redis.ts';
 import { createStore } from '../../shared/store/store.ts';
 import { startMaintenance } from './start-maintenance.ts';
 
@@ -30,10 +30,7 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
     applicationName: NAME,
   });
   life.onClose('store', store.close);
-  const redis = createRedis('producer', redisAddress, logger);
-  life.onClose('redis', () => closeRedis(redis));
-  await whenReady(redis, 30_000);
-  await assertNoEviction(redis);
+  const redis = await openRedis(life, 'producer', redisAddress, logger);
   const producer = createProducer({ redis, prefix: config.QUEUE_PREFIX, maxWaitingJobs: config.MAX_WAITING_JOBS, logger });
   life.onClose('producer', producer.close);
 
@@ -52,13 +49,11 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
   life.onClose('maintenance worker', worker.close);
 
   const health = () => ({ queue: worker.healthy() });
-  const server = await startMetricsServer({
+  await serveMetrics(life, {
     host: config.METRICS_HOST,
     port: config.METRICS_PORT_OF_WORKER,
     registry: metrics.registry,
     health,
     logger,
   });
-  logger.info({ port: server.port }, 'metrics are served');
-  life.onClose('metrics server', server.close);
 }

@@ -3,9 +3,9 @@ import type { Config } from '../../shared/config.ts';
 import { createLogger, type Logger } from '../../shared/logger.ts';
 import { createMetrics } from '../../shared/metrics.ts';
 import { readConfig } from '../../shared/read-config.ts';
-import { startMetricsServer } from '../../shared/run/metrics-server.ts';
+import { serveMetrics } from '../../shared/run/metrics-server.ts';
 import { type Life, runProcess } from '../../shared/run/process.ts';
-import { assertNoEviction, closeRedis, createRedis, whenReady } from '../../shared/run/redis.ts';
+import { openRedis } from '../../shared/run/redis.ts';
 import { createStore } from '../../shared/store/store.ts';
 import { deliveryQueueOf } from './delivery-queue.ts';
 import { startRelay } from './start-relay.ts';
@@ -29,12 +29,8 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
   });
   life.onClose('store', store.close);
 
-  const redis = createRedis('producer', address, logger);
-  life.onClose('redis', () => closeRedis(redis));
-  const subscriber = createRedis('subscriber', address, logger);
-  life.onClose('redis subscriber', () => closeRedis(subscriber));
-  await whenReady(redis, 30_000);
-  await assertNoEviction(redis);
+  const redis = await openRedis(life, 'producer', address, logger);
+  const subscriber = await openRedis(life, 'subscriber', address, logger);
   const prefix = config.QUEUE_PREFIX;
   const producer = createProducer({ redis, prefix, maxWaitingJobs: config.MAX_WAITING_JOBS, logger });
   life.onClose('producer', producer.close);
@@ -45,13 +41,11 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
   life.onClose('relay', relay.close);
 
   const health = () => ({ broker: ['ready', 'off', 'blocked'].includes(relay.brokerState()) });
-  const server = await startMetricsServer({
+  await serveMetrics(life, {
     host: config.METRICS_HOST,
     port: config.METRICS_PORT_OF_WORKER,
     registry: metrics.registry,
     health,
     logger,
   });
-  logger.info({ port: server.port }, 'metrics are served');
-  life.onClose('metrics server', server.close);
 }
