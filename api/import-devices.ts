@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { z } from 'zod';
 import { SchedulerError } from '../shared/errors.ts';
-import { type DeviceWords, type Ownership, type UpsertOutcome, upsertDevices } from '../shared/store/fleet.ts';
+import { type DeviceWords, type Ownership, upsertDevices } from '../shared/store/fleet.ts';
 import type { Store } from '../shared/store/store.ts';
 import { unstorable } from './body-parsers.ts';
 import { deviceLine } from './device-schema.ts';
@@ -23,9 +23,11 @@ const BATCH = 1_000;
 const PARALLEL = 2;
 const ERRORS_NAMED = 1_000;
 
-interface Numbered {
+/** A checked line: the device as JSON text, which is a fraction of the object it stands for. */
+interface Checked {
   readonly line: number;
-  readonly device: DeviceWords;
+  readonly id: string;
+  readonly json: string;
 }
 
 /**
@@ -43,33 +45,40 @@ export async function importDevices(
 ): Promise<ImportReport> {
   const report: ImportReport = { received: 0, created: 0, updated: 0, failed: 0, errors: [] };
   const underWay = new Set<Promise<void>>();
-  let batch = new Map<string, Numbered>();
-  const flush = () => {
-    const rows = [...batch.values()];
-    batch = new Map();
-    const written = writeBatch(store, rows, owner, report).finally(() => underWay.delete(written));
-    underWay.add(written);
-  };
-  try {
-    for await (const line of linesOf(body)) {
-      report.received += 1;
-      const device = readLine(line, tenantOf, report);
-      if (device === undefined) continue;
-      // A device named twice: what stands later counts, as it would in two statements.
-      if (batch.has(device.id)) report.updated += 1;
-      batch.set(device.id, { line: line.number, device });
-      if (batch.size >= BATCH) flush();
-      while (underWay.size >= PARALLEL) await Promise.race(underWay);
+  const faults: unknown[] = [];
+  let batch = new Map<string, Checked>();
+
+  async function write(rows: readonly Checked[]): Promise<void> {
+    try {
+      await writeBatch(store, rows, owner, report);
+    } catch (error) {
+      faults.push(error);
     }
-    if (batch.size > 0) flush();
-    await Promise.all(underWay);
-  } finally {
-    await Promise.allSettled(underWay);
   }
+  function flush(): void {
+    const written = write([...batch.values()]).finally(() => underWay.delete(written));
+    underWay.add(written);
+    batch = new Map();
+  }
+
+  for await (const line of linesOf(body)) {
+    report.received += 1;
+    const checked = readLine(line, tenantOf, report);
+    if (checked === undefined) continue;
+    // A device named twice: what stands later counts, as it would in two statements.
+    if (batch.has(checked.id)) report.updated += 1;
+    batch.set(checked.id, checked);
+    if (batch.size >= BATCH) flush();
+    while (underWay.size >= PARALLEL) await Promise.race(underWay);
+    if (faults.length > 0) break;
+  }
+  if (batch.size > 0 && faults.length === 0) flush();
+  await Promise.all(underWay);
+  if (faults.length > 0) throw faults[0];
   return { ...report, errors: report.errors.sort((a, b) => a.line - b.line) };
 }
 
-function readLine(line: Line, tenantOf: (stated: string | undefined) => string | null, report: ImportReport): DeviceWords | undefined {
+function readLine(line: Line, tenantOf: (stated: string | undefined) => string | null, report: ImportReport): Checked | undefined {
   const fail = (message: string, code = 'VALIDATION_FAILED') => addError(report, line.number, code, message);
   if (line.text === undefined) return fail('the line is too long');
   const value = parse(line.text);
@@ -79,27 +88,27 @@ function readLine(line: Line, tenantOf: (stated: string | undefined) => string |
   const broken = line.text.includes('\\u') ? unstorable(checked.data, []) : undefined;
   if (broken !== undefined) return fail(`${broken}: must be well-formed text without NUL characters`);
   try {
-    const tenantId = tenantOf(checked.data.tenantId) ?? undefined;
-    return { ...checked.data, id: checked.data.id.toLowerCase(), tenantId };
+    const device: DeviceWords = {
+      ...checked.data,
+      id: checked.data.id.toLowerCase(),
+      tenantId: tenantOf(checked.data.tenantId) ?? undefined,
+    };
+    return { line: line.number, id: device.id, json: JSON.stringify(device) };
   } catch (error) {
     if (error instanceof SchedulerError) return fail(error.message, error.code);
     throw error;
   }
 }
 
-async function writeBatch(store: Store, rows: readonly Numbered[], owner: Ownership, report: ImportReport): Promise<void> {
-  const outcomes = await upsertDevices(
-    store,
-    rows.map(({ device }) => device),
-    owner,
-  );
-  for (const [index, outcome] of outcomes.entries()) count(report, outcome, rows[index]?.line ?? 0);
-}
-
-function count(report: ImportReport, outcome: UpsertOutcome, line: number): void {
-  if (outcome === 'created' || outcome === 'updated') report[outcome] += 1;
-  else if (outcome === 'held') addError(report, line, 'DEVICE_HELD', 'a held device cannot be deleted');
-  else addError(report, line, 'FORBIDDEN', 'the device belongs to another tenant');
+async function writeBatch(store: Store, rows: readonly Checked[], owner: Ownership, report: ImportReport): Promise<void> {
+  const texts = rows.map(({ json }) => json);
+  const { created, updated, held, foreign } = await upsertDevices(store, texts, owner);
+  report.created += created;
+  report.updated += updated;
+  if (held.length + foreign.length === 0) return;
+  const lines = new Map(rows.map(({ line, id }) => [id, line]));
+  for (const id of held) addError(report, lines.get(id) ?? 0, 'DEVICE_HELD', 'a held device cannot be deleted');
+  for (const id of foreign) addError(report, lines.get(id) ?? 0, 'FORBIDDEN', 'the device belongs to another tenant');
 }
 
 function addError(report: ImportReport, line: number, code: string, message: string): undefined {

@@ -65,11 +65,12 @@ function putDevice(api: Api, deps: ServerDeps): void {
         throw invalidFields([{ field: 'id', problem: 'is not the one of the path' }]);
       }
       const tenantId = tenantFor(request.caller, request.body.tenantId) ?? undefined;
-      const [outcome] = await upsertDevices(deps.store, [{ ...request.body, id, tenantId }], ownershipOf(request.caller));
-      if (outcome === 'foreign') throw new SchedulerError('FORBIDDEN', { messages: [OTHER_TENANT] });
-      if (outcome === 'held') throw new SchedulerError('DEVICE_HELD');
+      const device = { ...request.body, id: id.toLowerCase(), tenantId };
+      const { created, held, foreign } = await upsertDevices(deps.store, [JSON.stringify(device)], ownershipOf(request.caller));
+      if (foreign.length > 0) throw new SchedulerError('FORBIDDEN', { messages: [OTHER_TENANT] });
+      if (held.length > 0) throw new SchedulerError('DEVICE_HELD');
       await deps.available.evict();
-      return reply.code(outcome === 'created' ? 201 : 200).send(success(request, { id, created: outcome === 'created' }));
+      return reply.code(created === 1 ? 201 : 200).send(success(request, { id, created: created === 1 }));
     },
   );
 }

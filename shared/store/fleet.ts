@@ -28,46 +28,60 @@ export interface DeviceWords {
 /** Whose devices may be changed: everybody's, or those of one tenant (`null`: the shared ones). */
 export type Ownership = { readonly kind: 'all' } | { readonly kind: 'tenant'; readonly tenantId: string | null };
 
-/** `held`: a held device cannot be deleted. `foreign`: it belongs to another tenant. */
-export type UpsertOutcome = 'created' | 'updated' | 'held' | 'foreign';
+/** What an upsert wrote, and the ids it did not: `held` devices cannot be deleted, `foreign` ones belong to another tenant. */
+export interface UpsertOutcome {
+  readonly created: number;
+  readonly updated: number;
+  readonly held: readonly string[];
+  readonly foreign: readonly string[];
+}
 
 /**
- * Creates or updates devices, all in one statement. The answers are in the order of the devices.
+ * Creates or updates devices, all in one statement.
  *
- * @param devices  ids are unique among them; about a thousand at once is a good size
+ * Only counts and the ids of the rejected come back: a row for each device would cost an import as much as writing it.
+ *
+ * @param devices  each the JSON text of a `DeviceWords` (an import keeps texts, which are small, instead of objects); ids
+ *                 are unique among them, in lower case; about a thousand at once is a good size
  */
-export async function upsertDevices(store: Store, devices: readonly DeviceWords[], owner: Ownership): Promise<UpsertOutcome[]> {
-  const rows = await translated(
-    store.prisma.$queryRaw<{ id: string; created: boolean }[]>`
-      INSERT INTO devices AS d (id, tenant_id, name, type, status, provider_type, node_id, region, cpu_cores, memory_mb, storage_mb,
-                                cpu_usage, memory_usage, storage_usage, health_score, cost_per_hour, android_version, adb_host, adb_port)
-      SELECT words.id, "tenantId", words.name, words.type, words.status, "providerType", "nodeId", words.region, "cpuCores", "memoryMB", "storageMB",
-             coalesce("cpuUsage", known.cpu_usage, 0), coalesce("memoryUsage", known.memory_usage, 0),
-             coalesce("storageUsage", known.storage_usage, 0), coalesce("healthScore", known.health_score, 100),
-             "costPerHour", "androidVersion", "adbHost", "adbPort"
-      FROM jsonb_to_recordset(${JSON.stringify(devices)}::jsonb) AS words (
-        id uuid, "tenantId" text, name text, type text, status text, "providerType" text, "nodeId" text, region text,
-        "cpuCores" int, "memoryMB" int, "storageMB" int, "cpuUsage" float8, "memoryUsage" float8, "storageUsage" float8,
-        "healthScore" float8, "costPerHour" float8, "androidVersion" text, "adbHost" text, "adbPort" int)
-      LEFT JOIN devices known ON known.id = words.id
-      -- In id order, so that two imports of the same devices meet without a deadlock.
-      ORDER BY words.id
-      ON CONFLICT (id) DO UPDATE SET
-        tenant_id = coalesce(EXCLUDED.tenant_id, d.tenant_id), name = EXCLUDED.name, type = EXCLUDED.type, status = EXCLUDED.status,
-        provider_type = EXCLUDED.provider_type, node_id = coalesce(EXCLUDED.node_id, d.node_id), region = coalesce(EXCLUDED.region, d.region),
-        cpu_cores = EXCLUDED.cpu_cores, memory_mb = EXCLUDED.memory_mb, storage_mb = EXCLUDED.storage_mb,
-        cpu_usage = EXCLUDED.cpu_usage, memory_usage = EXCLUDED.memory_usage, storage_usage = EXCLUDED.storage_usage, health_score = EXCLUDED.health_score,
-        cost_per_hour = coalesce(EXCLUDED.cost_per_hour, d.cost_per_hour), android_version = coalesce(EXCLUDED.android_version, d.android_version),
-        adb_host = coalesce(EXCLUDED.adb_host, d.adb_host), adb_port = coalesce(EXCLUDED.adb_port, d.adb_port), updated_at = now()
-      WHERE ${ownedBy(owner)} AND NOT (EXCLUDED.status = 'deleted' AND d.allocation_id IS NOT NULL)
-      RETURNING id, xmax = 0 AS created`,
+export async function upsertDevices(store: Store, devices: readonly string[], owner: Ownership): Promise<UpsertOutcome> {
+  const [row] = await translated(
+    store.prisma.$queryRaw<{ created: number; updated: number; held: string[]; foreign: string[] }[]>`
+      WITH words AS (
+        SELECT * FROM jsonb_to_recordset(${`[${devices.join(',')}]`}::jsonb) AS words (
+          id uuid, "tenantId" text, name text, type text, status text, "providerType" text, "nodeId" text, region text,
+          "cpuCores" int, "memoryMB" int, "storageMB" int, "cpuUsage" float8, "memoryUsage" float8, "storageUsage" float8,
+          "healthScore" float8, "costPerHour" float8, "androidVersion" text, "adbHost" text, "adbPort" int)
+      ), written AS (
+        INSERT INTO devices AS d (id, tenant_id, name, type, status, provider_type, node_id, region, cpu_cores, memory_mb, storage_mb,
+                                  cpu_usage, memory_usage, storage_usage, health_score, cost_per_hour, android_version, adb_host, adb_port)
+        SELECT words.id, "tenantId", words.name, words.type, words.status, "providerType", "nodeId", words.region, "cpuCores", "memoryMB", "storageMB",
+               coalesce("cpuUsage", known.cpu_usage, 0), coalesce("memoryUsage", known.memory_usage, 0),
+               coalesce("storageUsage", known.storage_usage, 0), coalesce("healthScore", known.health_score, 100),
+               "costPerHour", "androidVersion", "adbHost", "adbPort"
+        FROM words LEFT JOIN devices known ON known.id = words.id
+        -- In id order, so that two imports of the same devices meet without a deadlock.
+        ORDER BY words.id
+        ON CONFLICT (id) DO UPDATE SET
+          tenant_id = coalesce(EXCLUDED.tenant_id, d.tenant_id), name = EXCLUDED.name, type = EXCLUDED.type, status = EXCLUDED.status,
+          provider_type = EXCLUDED.provider_type, node_id = coalesce(EXCLUDED.node_id, d.node_id), region = coalesce(EXCLUDED.region, d.region),
+          cpu_cores = EXCLUDED.cpu_cores, memory_mb = EXCLUDED.memory_mb, storage_mb = EXCLUDED.storage_mb,
+          cpu_usage = EXCLUDED.cpu_usage, memory_usage = EXCLUDED.memory_usage, storage_usage = EXCLUDED.storage_usage, health_score = EXCLUDED.health_score,
+          cost_per_hour = coalesce(EXCLUDED.cost_per_hour, d.cost_per_hour), android_version = coalesce(EXCLUDED.android_version, d.android_version),
+          adb_host = coalesce(EXCLUDED.adb_host, d.adb_host), adb_port = coalesce(EXCLUDED.adb_port, d.adb_port), updated_at = now()
+        WHERE ${ownedBy(owner)} AND NOT (EXCLUDED.status = 'deleted' AND d.allocation_id IS NOT NULL)
+        RETURNING id, xmax = 0 AS created
+      ), rejected AS (
+        -- Whoever may change every device is only ever refused a held one.
+        SELECT words.id::text AS id, ${owner.kind === 'all'} OR words.status = 'deleted' AS held
+        FROM words LEFT JOIN written ON written.id = words.id WHERE written.id IS NULL
+      )
+      SELECT count(*) FILTER (WHERE created)::int AS created, count(*) FILTER (WHERE NOT created)::int AS updated,
+             ARRAY(SELECT id FROM rejected WHERE held) AS held, ARRAY(SELECT id FROM rejected WHERE NOT held) AS foreign
+      FROM written`,
   );
-  const written = new Map(rows.map((row) => [row.id, row.created]));
-  return devices.map((device) => {
-    const created = written.get(device.id.toLowerCase());
-    if (created === undefined) return owner.kind === 'all' || device.status === 'deleted' ? 'held' : 'foreign';
-    return created ? 'created' : 'updated';
-  });
+  const { created = 0, updated = 0, held = [], foreign = [] } = row ?? {};
+  return { created, updated, held, foreign };
 }
 
 /** What `changeDevice` found: the change is made, there is no such device, or a reason against it. */
