@@ -5,9 +5,26 @@ export type Logger = pino.Logger;
 
 /** Paths whose values never reach a log. The list is tested by logging each of them. */
 export const REDACTED_PATHS = [
-  'authorization', 'cookie', 'password', 'secret', 'token', 'adbHost', 'adbPort', 'adb_host', 'adb_port', 'providerConfig', 'connectionString',
-].flatMap((name) => [name, `*.${name}`, `*.*.${name}`, `*.*.*.${name}`])
-  .concat(['headers["x-service-token"]', '*.headers["x-service-token"]', '*.*.headers["x-service-token"]', 'headers["set-cookie"]', '*.headers["set-cookie"]']);
+  'authorization',
+  'cookie',
+  'password',
+  'secret',
+  'token',
+  'adbHost',
+  'adbPort',
+  'adb_host',
+  'adb_port',
+  'providerConfig',
+  'connectionString',
+]
+  .flatMap((name) => [name, `*.${name}`, `*.*.${name}`, `*.*.*.${name}`])
+  .concat([
+    'headers["x-service-token"]',
+    '*.headers["x-service-token"]',
+    '*.*.headers["x-service-token"]',
+    'headers["set-cookie"]',
+    '*.headers["set-cookie"]',
+  ]);
 
 /**
  * @param name         the process, for example `api` or `worker-allocation`

@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
@@ -46,7 +46,11 @@ export function createMetrics(processName: string): Metrics {
     jobDuration: histogram('scheduler_job_seconds', 'Duration of a job by queue and outcome', ['queue', 'outcome']),
     jobsStalled: counter('scheduler_jobs_stalled_total', 'Jobs taken back from a worker that fell silent', ['queue']),
     workerRestarts: counter('scheduler_worker_restarts_total', 'Queue workers restarted by the watchdog', ['queue']),
-    lockDeferrals: counter('scheduler_lock_deferrals_total', 'Requests put off because another worker decides for the same user or device', []),
+    lockDeferrals: counter(
+      'scheduler_lock_deferrals_total',
+      'Requests put off because another worker decides for the same user or device',
+      [],
+    ),
     availableCache: counter('scheduler_available_cache_total', 'Reads of the available list by result (hit, miss)', ['result']),
     neighbourCalls: histogram('scheduler_neighbour_call_seconds', 'Calls to neighbours by outcome', ['neighbour', 'outcome']),
     breakerState: gauge('scheduler_breaker_open', 'Breaker of a neighbour: 0 closed, 0.5 half open, 1 open', ['neighbour']),

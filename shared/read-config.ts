@@ -37,7 +37,13 @@ export function withSecrets(environment: Environment, folder: string): Environme
   const made = Object.fromEntries(missing.map((name) => [name, randomBytes(24).toString('base64url')]));
   const file = join(folder, '.services', 'env');
   mkdirSync(join(folder, '.services'), { recursive: true });
-  appendFileSync(file, Object.entries(made).map(([name, value]) => `${name}=${value}\n`).join(''), { mode: 0o600 });
+  appendFileSync(
+    file,
+    Object.entries(made)
+      .map(([name, value]) => `${name}=${value}\n`)
+      .join(''),
+    { mode: 0o600 },
+  );
   chmodSync(file, 0o600);
   return { ...environment, ...made };
 }
