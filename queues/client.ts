@@ -19,7 +19,9 @@ import { type ReleaseOutcome, releasePayload } from './jobs/release.ts';
 import { QUEUES } from './names.ts';
 import { createProducer, type Producer } from './producer.ts';
 
+export { type ErrorCode, SchedulerError } from '../shared/errors.ts';
 export type { AllocateOptions } from './client-checks.ts';
+export type { AllocateResult, CancelResult, NotAccepted, ReleaseResult, RequestStatus, StillPending } from './client-results.ts';
 export type { AllocateOutcome, GrantedAllocation } from './jobs/allocate.ts';
 
 export interface SchedulerClientOptions {
