@@ -8,7 +8,8 @@ RUN npm install --no-save --ignore-scripts --no-audit --no-fund
 COPY prisma.config.ts ./
 COPY prisma ./prisma
 COPY scripts/generate.mjs ./scripts/
-RUN node scripts/generate.mjs && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
+# Without peers: Prisma's command line and the compiler are only needed until here.
+RUN node scripts/generate.mjs && npm prune --no-save --omit=dev --legacy-peer-deps --ignore-scripts --no-audit --no-fund
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production HOST=0.0.0.0 METRICS_HOST=0.0.0.0 METRICS_PORT=30004
