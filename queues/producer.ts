@@ -11,6 +11,7 @@ import { type CancelPayload, cancelJob } from './jobs/cancel.ts';
 import { type DeliverPayload, deliverJob, deliverJobName } from './jobs/deliver.ts';
 import { type MaintenanceJobName, type MaintenancePayload, maintenanceJob } from './jobs/maintenance.ts';
 import { type ReleasePayload, releaseJob } from './jobs/release.ts';
+import { createMemoryGuard, FULL } from './memory-guard.ts';
 import { QUEUES, type QueueName } from './names.ts';
 
 /** What is needed of a logger here. */
@@ -35,7 +36,7 @@ export type RequestAgain = AllocationRequest & { readonly createdAt: Date };
  * exist nevertheless, so ask again with the same id.
  */
 export interface Producer {
-  /** Enqueues new requests in their fair order. Throws OVERLOADED, all or none, when too many wait. */
+  /** Enqueues new requests in their fair order. Throws OVERLOADED when too many wait (none is taken) or Redis is 70 % full. */
   allocate(requests: readonly NewAllocate[]): Promise<void>;
   /** Enqueues accepted requests again: a finished job of the same id is forgotten first, a live one stays as it is. Never OVERLOADED. */
   allocateAgain(requests: readonly RequestAgain[]): Promise<void>;
@@ -75,6 +76,14 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
   const maintenance = open<MaintenancePayload>(QUEUES.maintenance);
   const jobKeys = `${prefix}:${QUEUES.allocate}`;
 
+  const memory = createMemoryGuard(redis, (error) => logger.warn({ err: error }, 'the memory of Redis could not be looked at'));
+
+  async function allocate(requests: readonly NewAllocate[]): Promise<void> {
+    const use = memory.use();
+    if (use >= FULL) throw new SchedulerError('OVERLOADED', { details: { memoryUse: use, max: FULL }, retryAfter: 5 });
+    await addInFairOrder(requests, maxWaitingJobs);
+  }
+
   async function addInFairOrder(requests: readonly NewAllocate[], maxWaiting: number): Promise<void> {
     for (let from = 0; from < requests.length; from += BULK) {
       const group = requests.slice(from, from + BULK);
@@ -111,7 +120,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
     );
 
   return {
-    allocate: (requests) => asQueueError(() => addInFairOrder(requests, maxWaitingJobs)),
+    allocate: (requests) => asQueueError(() => allocate(requests)),
     allocateAgain: (requests) => asQueueError(() => allocateAgain(requests)),
     release: (payload) => asQueueError(() => releaseMany([payload])),
     releaseMany: (payloads) => asQueueError(() => releaseMany(payloads)),

@@ -73,6 +73,15 @@ describe('a queue worker whose Redis goes away', () => {
     await bare.stopTimers();
   });
 
+  test('before it was ever there takes jobs once it is', async () => {
+    proxy.cut();
+    const seen: string[] = [];
+    bench.work({ allocate: (_data, { id }) => Promise.resolve(seen.push(id)) }, { redis: throughProxy() });
+    const id = await add();
+    proxy.restore();
+    await eventually(() => expect(seen).toEqual([id]), 10_000);
+  });
+
   test('takes jobs again once it is back', async () => {
     const seen: string[] = [];
     const worker = bench.work(
@@ -233,6 +242,21 @@ describe('a producer', () => {
 });
 
 describe('Redis', () => {
+  test('that is nearly full takes no new requests, and takes accepted ones all the same', async () => {
+    const small = await startPrivateRedis('--maxmemory', '40mb', '--maxmemory-policy', 'noeviction');
+    const redis = await openRedis('producer', small.address);
+    const producer = createProducer({ redis, prefix: '{full}', maxWaitingJobs: 1_000_000, logger });
+    for (let part = 0; part < 29; part++) await redis.set(`ballast-${part}`, 'x'.repeat(1_000_000));
+    await eventually(() => expect(producer.allocate([newRequest()])).rejects.toMatchObject({ code: 'OVERLOADED', details: { max: 0.7 } }));
+    const before = await producer.waiting();
+    const { replyTo: _nobody, acceptedAt: _before, ...accepted } = newRequest();
+    await producer.allocateAgain([{ ...accepted, traceId: undefined, createdAt: new Date() }]);
+    expect(await producer.waiting()).toBe(before + 1);
+    await producer.close();
+    closeRedis(redis);
+    await small.kill();
+  });
+
   test('is refused when it may evict', async () => {
     const evicting = await startPrivateRedis('--maxmemory', '10mb', '--maxmemory-policy', 'allkeys-lru');
     const redis = await openRedis('producer', evicting.address);

@@ -27,7 +27,12 @@ export async function startPrivateRedis(...settings: string[]): Promise<PrivateR
     closeRedis(redis);
   }
 
+  // A test that fails on its way must not leave a server behind.
+  const killAtExit = () => server?.kill('SIGKILL');
+  process.once('exit', killAtExit);
+
   async function kill(): Promise<void> {
+    process.off('exit', killAtExit);
     const ending = server;
     if (ending === undefined) return;
     server = undefined;
