@@ -135,7 +135,8 @@ function toState(row: RequestRow): RequestState {
     tier: row.tier,
     status: row.status,
     asked: row.asked,
-    code: row.code === null || isErrorCode(row.code) ? row.code : 'INTERNAL',
+    // What a waiting request waits for is a reason, not a code of the catalogue.
+    code: row.decided_at === null || row.code === null ? null : isErrorCode(row.code) ? row.code : 'INTERNAL',
     reason: row.details?.reason ?? (row.status === 'waiting' ? 'POOL_BUSY' : null),
     details: row.details?.details,
     createdAt: row.created_at,
