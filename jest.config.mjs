@@ -23,7 +23,7 @@ export default {
   globalSetup: '<rootDir>/tests/support/global-setup.ts',
   globalTeardown: '<rootDir>/tests/support/global-teardown.ts',
   testEnvironment: '<rootDir>/tests/support/clean-environment.ts',
-  testTimeout: 30_000,
+  testTimeout: 60_000,
   maxWorkers: '100%',
   collectCoverage: process.argv.slice(2).every((argument) => WHOLE.test(argument)),
   collectCoverageFrom: ['{api,queues,workers,shared}/**/*.ts', '!**/*.test.ts'],

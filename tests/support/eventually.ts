@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
  * @param question    throws (an `expect` does) while the answer is not there yet
  * @param deadlineMs  after this long the last error is thrown
  */
-export async function eventually<T>(question: () => T | Promise<T>, deadlineMs = 5_000): Promise<T> {
+export async function eventually<T>(question: () => T | Promise<T>, deadlineMs = 15_000): Promise<T> {
   const deadline = performance.now() + deadlineMs;
   for (;;) {
     try {

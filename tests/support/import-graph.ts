@@ -11,6 +11,8 @@ export interface SourceFile {
   readonly loaded: readonly string[];
   /** Packages, by the name they are installed under. */
   readonly packages: readonly string[];
+  /** The packages among them that are loaded for it. */
+  readonly loadedPackages: readonly string[];
   readonly text: string;
 }
 
@@ -33,11 +35,13 @@ export function parse(path: string, text: string): SourceFile {
   const toPath = (name: string) => normalize(join(dirname(path), name));
   const names = [...text.matchAll(IMPORTS)].map(([, from, bare, dynamic]) => from ?? bare ?? dynamic ?? '');
   const isOwn = (name: string) => name.startsWith('.');
+  const isPackage = (name: string) => !isOwn(name) && !name.startsWith('node:');
   return {
     path,
     files: names.filter(isOwn).map(toPath),
     loaded: names.filter((name) => isOwn(name) && !types.has(name)).map(toPath),
-    packages: names.filter((name) => !isOwn(name) && !name.startsWith('node:')).map(packageOf),
+    packages: names.filter(isPackage).map(packageOf),
+    loadedPackages: names.filter((name) => isPackage(name) && !types.has(name)).map(packageOf),
     text,
   };
 }
@@ -67,7 +71,7 @@ export function findCycle(sources: readonly SourceFile[]): readonly string[] | u
   return undefined;
 }
 
-/** Every package a file needs, directly or through what it imports. */
+/** Every package that is loaded for a file, directly or through what it loads. */
 export function packagesBehind(sources: readonly SourceFile[], start: string): Set<string> {
   const byPath = new Map(sources.map((source) => [source.path, source]));
   const seen = new Set<string>();
@@ -75,8 +79,8 @@ export function packagesBehind(sources: readonly SourceFile[], start: string): S
   const visit = (path: string) => {
     if (seen.has(path)) return;
     seen.add(path);
-    for (const name of byPath.get(path)?.packages ?? []) packages.add(name);
-    for (const next of byPath.get(path)?.files ?? []) visit(next);
+    for (const name of byPath.get(path)?.loadedPackages ?? []) packages.add(name);
+    for (const next of byPath.get(path)?.loaded ?? []) visit(next);
   };
   visit(start);
   return packages;
