@@ -4,6 +4,8 @@ import { type ConnectionLog, closeRedis, createRedis, type RedisAddress, type Re
 import type { CallParts } from './client-calls.ts';
 
 const LISTEN_TIMEOUT_MS = 10_000;
+/** A first call also opens the connection: however short its own wait is, it gets this long to hand its request in, ms. */
+const CONNECT_MS = 2_000;
 
 /** The two connections of a client: one asks and fails fast, one listens and waits for as long as it takes. */
 export class ClientConnection {
@@ -22,9 +24,9 @@ export class ClientConnection {
     this.#logger = logger;
   }
 
-  /** What calls need, once both connections are there. Throws QUEUE_UNAVAILABLE when they are not by `until`. */
+  /** What calls need, once both connections are there. Throws QUEUE_UNAVAILABLE when they are not by `until`, or within 2 s if that is later. */
   async parts(until: number): Promise<CallParts> {
-    await whenReady(this.redis, Math.max(1, until - performance.now()));
+    await whenReady(this.redis, Math.max(CONNECT_MS, until - performance.now()));
     this.#listener ??= this.#listen();
     return { redis: this.redis, prefix: this.#prefix, listener: await this.#listener, logger: this.#logger };
   }

@@ -57,7 +57,7 @@ const DEFAULT_PREFIX = '{scheduler}';
 const DEFAULT_MAX_WAITING = 200_000;
 const DEFAULT_TIMEOUT_MS = 5_000;
 /** Requests of which the words are remembered, to be said again should Redis lose them. */
-const REMEMBERED = 100_000;
+const REMEMBERED = 10_000;
 
 const ALLOCATE_CALL: CallKind<AllocateOutcome> = {
   queue: QUEUES.allocate,
