@@ -16,6 +16,7 @@ export class ClientConnection {
   readonly #prefix: string;
   readonly #logger: ConnectionLog;
   #listener: Promise<OutcomeListener> | undefined;
+  #listening: OutcomeListener | undefined;
 
   constructor(address: RedisAddress, prefix: string, logger: ConnectionLog) {
     this.redis = createRedis('producer', address, logger);
@@ -34,7 +35,8 @@ export class ClientConnection {
   async #listen(): Promise<OutcomeListener> {
     try {
       await whenReady(this.#subscriber, LISTEN_TIMEOUT_MS);
-      return await createOutcomeListener(this.#subscriber, this.#prefix, this.instance, this.#logger);
+      this.#listening = await createOutcomeListener(this.#subscriber, this.#prefix, this.instance, this.#logger);
+      return this.#listening;
     } catch (error) {
       this.#listener = undefined;
       throw error;
@@ -42,7 +44,7 @@ export class ClientConnection {
   }
 
   async close(): Promise<void> {
-    await (await this.#listener)?.close();
+    await this.#listening?.close();
     closeRedis(this.#subscriber);
     closeRedis(this.redis);
   }

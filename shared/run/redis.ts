@@ -106,21 +106,23 @@ function logStateChanges(redis: RedisClient, kind: RedisKind, logger: Connection
   });
 }
 
-/** Resolves when the connection can be used. Throws QUEUE_UNAVAILABLE after `timeoutMs`. */
+/** Resolves when the connection can be used. Throws QUEUE_UNAVAILABLE after `timeoutMs`, or when it is closed meanwhile. */
 export function whenReady(redis: RedisClient, timeoutMs: number): Promise<void> {
   if (redis.status === 'ready') return Promise.resolve();
   return new Promise((resolve, reject) => {
     const finish = (settle: () => void) => () => {
       clearTimeout(timer);
       redis.off('ready', ready);
+      redis.off('end', ended);
       settle();
     };
+    const fail = (message: string) => finish(() => reject(new SchedulerError('QUEUE_UNAVAILABLE', { messages: [message] })));
     const ready = finish(resolve);
-    const timer = setTimeout(
-      finish(() => reject(new SchedulerError('QUEUE_UNAVAILABLE', { messages: [`Redis was not ready within ${timeoutMs} ms.`] }))),
-      timeoutMs,
-    );
+    const ended = fail('The connection to Redis is closed.');
+    const timer = setTimeout(fail(`Redis was not ready within ${Math.round(timeoutMs)} ms.`), timeoutMs);
     redis.on('ready', ready);
+    redis.on('end', ended);
+    if (redis.status === 'end') ended();
   });
 }
 

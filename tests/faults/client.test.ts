@@ -35,6 +35,16 @@ const grant = () =>
     ),
   });
 
+describe('a client', () => {
+  test('that is closed before it was connected lets go at once, and says so to whoever asked', async () => {
+    await server.kill();
+    const early = new SchedulerClient({ redis: { url: server.address.url }, service: 'orders', prefix: bench.prefix });
+    const asking = expect(early.allocate('user-1', {}, { timeoutMs: 60_000 })).rejects.toThrow('The connection to Redis is closed.');
+    await early.close();
+    await asking;
+  });
+});
+
 describe('a client whose Redis', () => {
   test('is killed and comes back empty while it waits gets its device all the same', async () => {
     const asking = client.allocate('user-1', {}, { timeoutMs: 25_000 });
