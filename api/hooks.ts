@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler, onSendHookHandler } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler, onSendAsyncHookHandler } from 'fastify';
 import { SchedulerError } from '../shared/errors.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Metrics } from '../shared/metrics.ts';
@@ -77,7 +77,7 @@ function admit(authenticate: Guards['authenticate'], access: Access, count: Coun
   };
 }
 
-function keepOutcome(store: Store): onSendHookHandler {
+function keepOutcome(store: Store): onSendAsyncHookHandler {
   return async (request, reply, payload) => {
     if (request.heldKey !== undefined) await endKeyed(store, request, reply, typeof payload === 'string' ? payload : '');
     return payload;

@@ -36,4 +36,4 @@ async function tick() {
   setTimeout(tick, EVERY_MS);
 }
 
-tick();
+void tick();
