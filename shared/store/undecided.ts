@@ -1,8 +1,10 @@
+import { Prisma } from '../../prisma/generated/client.ts';
 import type { AskedAllocation } from '../allocation/asked.ts';
 import type { AllocationRequest } from '../allocation/facts.ts';
 import type { Tier } from '../allocation/tier.ts';
 import { allocationRefused } from '../events.ts';
 import type { Store } from './store.ts';
+import { translated } from './store-errors.ts';
 
 interface RequestRow {
   id: string;
@@ -26,31 +28,35 @@ export interface UndecidedRequest extends AllocationRequest {
  * handed out again in the same statement, so that two reconcilers never hand out the same one. Oldest first.
  */
 export async function claimUndecided(store: Store, olderThanSeconds: number, limit: number): Promise<UndecidedRequest[]> {
-  const rows = await store.prisma.$queryRaw<RequestRow[]>`
+  const rows = await translated(store.prisma.$queryRaw<RequestRow[]>`
     WITH due AS (
       SELECT id FROM requests WHERE status = 'pending' AND enqueued_at < now() - make_interval(secs => ${olderThanSeconds}::int)
       ORDER BY enqueued_at, id LIMIT ${limit} FOR UPDATE SKIP LOCKED
     )
     UPDATE requests r SET enqueued_at = now() FROM due WHERE r.id = due.id
-    RETURNING r.id, r.caller, r.source, r.user_id, r.tenant_id, r.tier, r.asked, r.trace_id, r.created_at`;
+    RETURNING r.id, r.caller, r.source, r.user_id, r.tenant_id, r.tier, r.asked, r.trace_id, r.created_at`);
   return rows.map(toRequest).sort((a, b) => a.createdAt.getTime() - b.createdAt.getTime());
 }
 
 /**
- * Waiting requests to be tried again because capacity came back: higher tier first, then the longest wait. They go back
- * to pending, so that each is tried once and waits again if it was too late.
+ * Waiting requests to be tried again because capacity came back. They stay waiting: one that is too late, or whose last
+ * job is not quite over, is tried again by the next look.
  *
- * @param count  devices that became free; a few more are tried because not every device suits every request
+ * @param order  `tier`: higher tier first, then the longest wait, for a device that just became free; `longest-untried`:
+ *   whoever was not tried for the longest time, so that a look with no occasion reaches everybody in turn
+ * @param count  most requests
  */
-export async function wakeWaiting(store: Store, count: number): Promise<UndecidedRequest[]> {
-  const rows = await store.prisma.$queryRaw<RequestRow[]>`
+export async function wakeWaiting(store: Store, order: 'tier' | 'longest-untried', count: number): Promise<UndecidedRequest[]> {
+  const ordered =
+    order === 'tier'
+      ? Prisma.sql`array_position(ARRAY['enterprise', 'premium', 'vip', 'standard', 'free'], tier), waiting_since, id`
+      : Prisma.sql`enqueued_at, id`;
+  const rows = await translated(store.prisma.$queryRaw<RequestRow[]>`
     WITH next AS (
-      SELECT id FROM requests WHERE status = 'waiting'
-      ORDER BY array_position(ARRAY['enterprise', 'premium', 'vip', 'standard', 'free'], tier), waiting_since, id
-      LIMIT ${count} FOR UPDATE SKIP LOCKED
+      SELECT id FROM requests WHERE status = 'waiting' ORDER BY ${ordered} LIMIT ${count} FOR UPDATE SKIP LOCKED
     )
-    UPDATE requests r SET status = 'pending', enqueued_at = now() FROM next WHERE r.id = next.id
-    RETURNING r.id, r.caller, r.source, r.user_id, r.tenant_id, r.tier, r.asked, r.trace_id, r.created_at`;
+    UPDATE requests r SET enqueued_at = now() FROM next WHERE r.id = next.id
+    RETURNING r.id, r.caller, r.source, r.user_id, r.tenant_id, r.tier, r.asked, r.trace_id, r.created_at`);
   return rows.map(toRequest).sort((a, b) => a.createdAt.getTime() - b.createdAt.getTime());
 }
 

@@ -31,7 +31,7 @@ export async function endGroup(parts: EndGroupParts, releases: readonly NamedRel
 /** The releases are done already: what fails here is made up for by the next look at the waiting requests. */
 async function wake({ store, producer, logger }: EndGroupParts, freed: number): Promise<void> {
   try {
-    await producer.allocateAgain(await wakeWaiting(store, freed));
+    await producer.allocateAgain(await wakeWaiting(store, 'tier', freed));
   } catch (error) {
     logger.warn({ err: error }, 'waiting requests could not be woken; the reconciler will');
   }
