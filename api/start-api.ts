@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { createProducer } from '../queues/producer.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Metrics } from '../shared/metrics.ts';
@@ -32,6 +33,7 @@ export interface ApiOptions extends ServerOptions {
 
 const REDIS_READY_MS = 10_000;
 const EXPIRE_BATCH = 500;
+const CLOSE_MS = 1_000;
 
 /**
  * Opens everything the API stands on, in the order it is needed, and listens.
@@ -53,9 +55,9 @@ export async function startApi(life: Life, options: ApiOptions): Promise<{ port:
 
   const instance = randomUUID();
   const outcomes = await createOutcomeListener(subscriber, prefix, instance, logger);
-  life.onClose('outcomes', outcomes.close);
+  life.onClose('outcomes', () => atMost(CLOSE_MS, outcomes.close()));
   const producer = createProducer({ redis: queueRedis, prefix, maxWaitingJobs: options.maxWaitingJobs, logger });
-  life.onClose('producer', producer.close);
+  life.onClose('producer', () => atMost(CLOSE_MS, producer.close()));
 
   const server = await buildServer({
     store,
@@ -91,4 +93,11 @@ async function endDue(store: Store, cleaningSeconds: number): Promise<number> {
     if (batch.length === 0) return ended;
     ended += batch.length;
   }
+}
+
+/** Closing politely takes an answer from Redis; when Redis has just gone there is none, and the connection is cut anyway. */
+async function atMost(ms: number, closing: Promise<void>): Promise<void> {
+  const late = new AbortController();
+  await Promise.race([closing, pause(ms, undefined, { signal: late.signal })]);
+  late.abort();
 }

@@ -53,6 +53,7 @@ export interface ServerChanges {
   readonly production?: boolean;
   readonly redisUrl?: string;
   readonly databaseUrl?: string;
+  readonly rabbitmqUrl?: string;
   readonly maxWaitingJobs?: number;
   readonly availableCacheTtlS?: number;
 }
@@ -123,7 +124,7 @@ async function startServer(bench: OwnedLife, databaseUrl: string, prefix: string
       applicationName: 'api',
     },
     redis: { url: changes.redisUrl ?? redisUrl(), clusterNodes: [] },
-    rabbitmqUrl: rabbitmqUrl(),
+    rabbitmqUrl: changes.rabbitmqUrl ?? rabbitmqUrl(),
     availableCacheTtlS: changes.availableCacheTtlS ?? 10,
     cleaningSeconds: 0,
     metrics,

@@ -1,0 +1,118 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { type ApiBench, type ApiServer, asService, asUser, openApiBench } from '../support/api-bench.ts';
+import { eventually } from '../support/eventually.ts';
+import { redisUrl } from '../support/redis.ts';
+import { startTcpProxy } from '../support/tcp-proxy.ts';
+
+let bench: ApiBench;
+let api: ApiServer;
+
+beforeAll(async () => {
+  bench = await openApiBench();
+  api = await bench.start();
+});
+afterAll(() => bench.close());
+
+describe('settings', () => {
+  const choose = async (strategy: string) =>
+    (await api.call('POST', '/scheduler/allocations/strategy', { as: await asService(), body: { strategy } })).body;
+
+  test('a strategy is stored with who chose it, and shown', async () => {
+    const before = (await api.call('GET', '/scheduler/config', { as: await asUser('eve', { roles: ['admin'] }) })).body.data;
+    expect(before).toEqual({ allocation_strategy: 'resource_based', settings: { PORT: 0 } });
+
+    expect(await choose('resource_based')).toMatchObject({ success: true, data: { strategy: 'resource_based' } });
+
+    const row = await bench.store.prisma.setting.findUniqueOrThrow({ where: { name: 'allocation_strategy' } });
+    expect(row).toMatchObject({ value: 'resource_based', updatedBy: 'service:gateway' });
+    expect((await api.call('GET', '/scheduler/config', { as: await asService() })).body.data.allocation_strategy).toBe('resource_based');
+    expect((await api.call('GET', '/scheduler/allocations/stats', { as: await asService() })).body.data.strategy).toBe('resource_based');
+  });
+
+  test('a strategy that does not exist, or not yet, is refused by name', async () => {
+    expect(await choose('dice')).toMatchObject({ statusCode: 400, details: { field: 'strategy' } });
+    expect(await choose('round_robin')).toMatchObject({ statusCode: 400, message: [expect.stringContaining('not implemented yet')] });
+  });
+
+  test('ends what is due, and says how many', async () => {
+    const [deviceId = ''] = await bench.addDevices(1);
+    const id = randomUUID();
+    const allocation = {
+      deviceName: 'd',
+      userId: 'ann',
+      tier: 'standard',
+      strategy: 'resource_based',
+      durationMinutes: 1,
+      cpuCores: 1,
+      memoryMb: 1,
+      storageMb: 1,
+    };
+    const past = (minutes: number) => new Date(Date.now() - minutes * 60_000);
+    await bench.store.prisma.allocation.create({
+      data: { ...allocation, id, requestId: randomUUID(), deviceId, fence: 1n, allocatedAt: past(5), expiresAt: past(1) },
+    });
+    await bench.store.prisma.device.update({ where: { id: deviceId }, data: { allocationId: id, fence: 1n } });
+    const release = async () => (await api.call('POST', '/scheduler/allocations/release-expired', { as: await asService() })).body.data;
+
+    expect(await release()).toEqual({ count: 1 });
+    expect(await release()).toEqual({ count: 0 });
+    expect(await bench.store.prisma.allocation.findUniqueOrThrow({ where: { id } })).toMatchObject({
+      status: 'expired',
+      endReason: 'expired',
+    });
+  });
+});
+
+describe('probes', () => {
+  test('say that the process lives and what it stands on', async () => {
+    expect((await api.call('GET', '/health')).body).toEqual({ status: 'ok' });
+    expect((await api.call('GET', '/ready')).body).toEqual({ status: 'ready', postgres: 'up', redis: 'up', rabbitmq: 'up', queue: 'up' });
+  });
+
+  test('name what is away; without RabbitMQ the API is ready', async () => {
+    const redis = await startTcpProxy(new URL(redisUrl()));
+    const server = await bench.start({
+      redisUrl: `redis://127.0.0.1:${redis.port}`,
+      rabbitmqUrl: `amqp://127.0.0.1:${await closedPort()}`,
+    });
+    expect(await server.call('GET', '/ready')).toMatchObject({ status: 200, body: { status: 'ready', redis: 'up', rabbitmq: 'down' } });
+    redis.cut();
+    await ready(server, { status: 'not_ready', postgres: 'up', redis: 'down', queue: 'down' });
+    redis.restore();
+    await ready(server, { status: 'ready', redis: 'up', queue: 'up' });
+    await redis.close();
+    await server.close();
+  });
+
+  test('say that RabbitMQ is off when it is, and notice when it only pretends to be there', async () => {
+    const silent = await startTcpProxy(new URL(redisUrl()));
+    silent.stall();
+    const off = await bench.start({ rabbitmqUrl: '' });
+    const stuck = await bench.start({ rabbitmqUrl: `amqp://127.0.0.1:${silent.port}` });
+    expect((await off.call('GET', '/ready')).body.rabbitmq).toBe('off');
+    expect((await stuck.call('GET', '/ready')).body.rabbitmq).toBe('down');
+    await silent.close();
+    await off.close();
+    await stuck.close();
+  });
+
+  test('metrics are for admins and services', async () => {
+    expect((await api.call('GET', '/metrics')).status).toBe(401);
+    const { text, status } = await api.call('GET', '/metrics', { as: await asService() });
+    expect(status).toBe(200);
+    expect(text).toContain('scheduler_http_seconds_count');
+  });
+});
+
+/** A port nobody listens on. */
+async function closedPort(): Promise<number> {
+  const proxy = await startTcpProxy(new URL(redisUrl()));
+  await proxy.close();
+  return proxy.port;
+}
+
+/** Asks until the answer fits: probes are remembered for half a second, and a connection takes its time to come back. */
+async function ready(server: ApiServer, expected: object): Promise<void> {
+  await eventually(async () => expect((await server.call('GET', '/ready')).body).toMatchObject(expected), 15_000);
+}
