@@ -48,8 +48,10 @@ export function createAvailableCache(options: {
   readonly ttlSeconds: number;
   readonly metrics: Metrics;
   readonly logger: Logger;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
 }): AvailableCache {
-  const { redis, prefix, ttlSeconds, metrics, logger } = options;
+  const { redis, prefix, ttlSeconds, metrics, logger, now = Date.now } = options;
   const epochKey = availableEpochKey(prefix);
   const listKey = (key: string) => `${prefix}:available:list:${key}`;
   const loading = new Map<string, { epoch: number; text: Promise<string> }>();
@@ -63,7 +65,7 @@ export function createAvailableCache(options: {
 
   async function readThrough(key: string, load: () => Promise<string>): Promise<{ text: string; hit: boolean }> {
     const seen = await lookSafely(listKey(key));
-    if (seen?.list !== undefined && isGood(seen)) return { text: seen.list.text, hit: true };
+    if (seen?.list !== undefined && isGood(seen, now())) return { text: seen.list.text, hit: true };
     const epoch = seen?.epoch ?? 0;
     const running = loading.get(key);
     if (running !== undefined && running.epoch >= epoch) return { text: await running.text, hit: true };
@@ -123,7 +125,7 @@ export function createAvailableCache(options: {
   ): Promise<string> {
     try {
       const text = await load();
-      if (held !== undefined) await keep(key, { epoch, loadedAt: Date.now(), budget: budgetOf(old) - 1, text });
+      if (held !== undefined) await keep(key, { epoch, loadedAt: now(), budget: budgetOf(old, now()) - 1, text });
       return text;
     } finally {
       if (held !== undefined) await unlock(key, held.lock);
@@ -189,13 +191,13 @@ function createLooker(redis: RedisClient, epochKey: string): (key: string) => Pr
   }
 }
 
-function isGood({ epoch, list }: Look): boolean {
-  return list !== undefined && (list.epoch === epoch || budgetOf(list) < 1);
+function isGood({ epoch, list }: Look, now: number): boolean {
+  return list !== undefined && (list.epoch === epoch || budgetOf(list, now) < 1);
 }
 
-function budgetOf(list: CachedList | undefined): number {
+function budgetOf(list: CachedList | undefined, now: number): number {
   if (list === undefined) return LOADS_SAVED;
-  const saved = Math.max(0, Date.now() - list.loadedAt) / LOAD_EVERY_MS;
+  const saved = Math.max(0, now - list.loadedAt) / LOAD_EVERY_MS;
   return Math.min(LOADS_SAVED, list.budget + saved);
 }
 

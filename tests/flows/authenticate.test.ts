@@ -122,7 +122,6 @@ describe('every route', () => {
         const { status } = await ask(route, as);
         expect([route, status]).not.toEqual([route, 401]);
         expect([route, status]).not.toEqual([route, 403]);
-        expect(status).toBeLessThan(500);
       }
     }
   });

@@ -148,29 +148,36 @@ describe('GET /scheduler/devices/available', () => {
 });
 
 describe('the cache of available devices', () => {
-  const open = () =>
+  const open = (now = Date.now) =>
     createAvailableCache({
       redis: bench.redis,
       prefix: bench.prefix,
       ttlSeconds: 10,
       metrics: createMetrics('test'),
       logger: createLogger('test', 'silent'),
+      now,
     });
 
-  test('serves a list that is a moment old instead of loading after every one of many changes', async () => {
-    const cache = open();
+  test('loads after each of forty changes at once, then every 25 ms however many there are', async () => {
+    let now = 1_000;
+    const cache = open(() => now);
     let loads = 0;
-    const load = async () => {
-      loads += 1;
-      return `list ${loads}`;
+    const change = async () => {
+      await cache.evict();
+      await cache.read('k', async () => {
+        loads += 1;
+        return `list ${loads}`;
+      });
     };
 
-    for (let change = 0; change < 200; change += 1) {
-      await cache.evict();
-      await cache.read('k', load);
-    }
-    expect(loads).toBeGreaterThanOrEqual(40);
-    expect(loads).toBeLessThan(150);
+    for (let count = 0; count < 60; count += 1) await change();
+    expect(loads).toBe(40);
+    now += 24;
+    await change();
+    expect(loads).toBe(40);
+    now += 1;
+    for (let count = 0; count < 10; count += 1) await change();
+    expect(loads).toBe(41);
   });
 
   test('keeps nothing of a load that failed, and lets the next one try', async () => {

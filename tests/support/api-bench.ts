@@ -60,6 +60,7 @@ export interface ServerChanges {
 
 /** A database, a corner of Redis, and as many API servers and workers as a test wants. */
 export interface ApiBench {
+  readonly databaseUrl: string;
   readonly store: Store;
   readonly redis: RedisClient;
   readonly prefix: string;
@@ -88,6 +89,7 @@ export async function openApiBench(): Promise<ApiBench> {
   await whenReady(redis, 5_000);
 
   return {
+    databaseUrl: database.url,
     store,
     redis,
     prefix,
