@@ -102,6 +102,7 @@ describe('accepted requests', () => {
       await producer.allocate(requests);
       await redis.del(...(await redis.keys(`${prefix}*`)));
       expect(await producer.waiting()).toBe(0);
+      await wired.know(requests.map(({ userId }) => userId));
       wired.addAllocationWorker();
       for (const { requestId } of requests) await wired.untilDecided(requestId);
       expect(await store.prisma.request.groupBy({ by: ['status'], _count: true })).toEqual([{ status: 'granted', _count: 40 }]);

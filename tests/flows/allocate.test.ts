@@ -23,6 +23,7 @@ const deviceOf = (outcome: AllocateOutcome) => (outcome.status === 'granted' ? o
 describe('a device', () => {
   it('goes to one of two hundred who ask at once, the others get a typed answer', async () => {
     await addDevices(wired.store, alike(1));
+    await wired.know(Array.from({ length: 200 }, (_, index) => `user-${index}`));
     const outcomes = await Promise.all(Array.from({ length: 200 }, (_, index) => wired.allocate(`user-${index}`)));
     expect(tally(outcomes)).toEqual({ granted: 1, NO_DEVICE_AVAILABLE: 199 });
     expect(await readInvariants(wired.store)).toEqual([]);

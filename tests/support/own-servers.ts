@@ -1,9 +1,10 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, globSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { eventually } from './eventually.ts';
@@ -18,6 +19,7 @@ export interface OwnServer {
 }
 
 const isRoot = process.getuid?.() === 0;
+const execute = promisify(execFile);
 
 /** An empty Postgres with durable settings; `stop` ends sessions the way an administrator's restart does. */
 export async function ownPostgres(): Promise<OwnServer> {
@@ -26,28 +28,24 @@ export async function ownPostgres(): Promise<OwnServer> {
   const folder = mkdtempSync(join(isRoot ? '/var/tmp' : tmpdir(), 'scheduler-test-postgres-'));
   chmodSync(folder, 0o755);
   const port = await freePort();
-  const run = (program: string, ...args: string[]) => {
-    const [command, ...rest] = [...(isRoot ? ['runuser', '-u', 'postgres', '--'] : []), join(bin, program), ...args];
-    const { status, stderr } = spawnSync(command ?? '', rest, { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] });
-    if (status !== 0) throw new Error(`${program} failed: ${stderr}`);
+  // Not the synchronous form: a test process that stands still times out its own calls.
+  const run = async (program: string, ...args: string[]) => {
+    const [command = '', ...rest] = [...(isRoot ? ['runuser', '-u', 'postgres', '--'] : []), join(bin, program), ...args];
+    await execute(command, rest);
   };
-  if (isRoot) spawnSync('chown', ['postgres', folder]);
+  if (isRoot) await execute('chown', ['postgres', folder]);
   const data = join(folder, 'data');
-  run('initdb', '-D', data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync');
+  await run('initdb', '-D', data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync');
   const settings = `-p ${port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''`;
-  const start = async () => run('pg_ctl', '-D', data, '-l', join(folder, 'log'), '-o', settings, '-w', 'start');
-  const stop = async () => run('pg_ctl', '-D', data, '-m', 'fast', '-w', 'stop');
+  const start = () => run('pg_ctl', '-D', data, '-l', join(folder, 'log'), '-o', settings, '-w', 'start');
+  const stop = () => run('pg_ctl', '-D', data, '-m', 'fast', '-w', 'stop');
   await start();
   const url = `postgresql://postgres@127.0.0.1:${port}/scheduler`;
   const admin = new pg.Client({ connectionString: url.replace(/scheduler$/, 'postgres') });
   await admin.connect();
   await admin.query('CREATE DATABASE scheduler');
   await admin.end();
-  const migrated = spawnSync(process.execPath, ['--no-warnings', 'scripts/migrate.ts'], {
-    env: { ...process.env, DATABASE_URL: url },
-    encoding: 'utf8',
-  });
-  if (migrated.status !== 0) throw new Error(`The database could not be migrated: ${migrated.stderr}`);
+  await execute(process.execPath, ['--no-warnings', 'scripts/migrate.ts'], { env: { ...process.env, DATABASE_URL: url } });
   return {
     url,
     start,
