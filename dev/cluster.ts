@@ -29,7 +29,7 @@ const { env, standIns, notes } = await clusterEnvironment(readEnvironment(), con
 for (const note of notes) say(note);
 
 const cluster = await startCluster({
-  env,
+  env: { ...env, METRICS_PORT: String(config.METRICS_PORT) },
   ...(standIns === undefined ? {} : { standIns }),
   stopWithinMs: (config.SHUTDOWN_TIMEOUT + 2) * 1_000,
   onLine: (line) => say(formatLogLine(line, NAME_WIDTH, process.stdout.isTTY && !process.env['NO_COLOR'])),
