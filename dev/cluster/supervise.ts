@@ -69,7 +69,9 @@ export function supervise(spec: ProcessSpec, options: SuperviseOptions): Supervi
     if (diedAt - bornAt > calmMs) pauseMs = firstPauseMs;
     onEvent({ kind: 'died', name: spec.name, how, pauseMs });
     // Aborted when the cluster stops meanwhile: then there is nobody to replace.
-    await pause(pauseMs, undefined, { signal: stopped.signal }).catch(ignoreAbort);
+    await pause(pauseMs, undefined, { signal: stopped.signal }).catch((error: unknown) => {
+      if (!stopped.signal.aborted) throw error;
+    });
     pauseMs = Math.min(pauseMs * 2, longestPauseMs);
     if (stopped.signal.aborted) return;
     replacements += 1;
@@ -148,8 +150,4 @@ async function answers(url: string): Promise<boolean> {
     // Not listening yet is the answer to the question, not a fault.
     return false;
   }
-}
-
-function ignoreAbort(error: unknown): void {
-  if (!(error instanceof Error && error.name === 'AbortError')) throw error;
 }

@@ -1,0 +1,141 @@
+import { describe, expect, test } from '@jest/globals';
+import { compareOutcome } from './compare.ts';
+import { makeUpLoad } from './made-up-load.ts';
+import { readDemoOptions } from './options.ts';
+import { createSlots } from './slots.ts';
+import { summarise } from './summary.ts';
+import { createTally, percentile } from './tally.ts';
+
+describe('the made-up load', () => {
+  test('is the same for the same seed, in order, and another for another', () => {
+    const load = [...makeUpLoad(500, 7)];
+    expect([...makeUpLoad(500, 7)]).toEqual(load);
+    expect([...makeUpLoad(500, 8)]).not.toEqual(load);
+    expect(load.map(({ atMs }) => atMs)).toEqual(load.map(({ atMs }) => atMs).toSorted((a, b) => a - b));
+    expect(new Set(load.map(({ id }) => id)).size).toBe(500);
+    expect(new Set(load.map(({ way }) => way)).size).toBe(3);
+  });
+
+  test('wants more devices at once than there are', () => {
+    const load = [...makeUpLoad(5_000, 1)];
+    const wanted = load.filter(
+      ({ atMs, afterwards }) => atMs < 40_000 && (afterwards.kind !== 'release' || atMs + afterwards.afterMs > 40_000),
+    );
+    expect(wanted.length).toBeGreaterThan(1_000);
+  });
+});
+
+describe('the command line of the demo', () => {
+  test('has defaults that depend on whether a recording is replayed', () => {
+    expect(readDemoOptions(['--seed', '3'])).toEqual({
+      keep: false,
+      trace: undefined,
+      seed: 3,
+      devices: 1_000,
+      limit: 5_000,
+      speed: undefined,
+    });
+    expect(readDemoOptions(['--trace', 'a.swf', '--speed', '2.5', '--keep'])).toMatchObject({
+      keep: true,
+      devices: 2_000,
+      limit: Infinity,
+      speed: 2.5,
+    });
+  });
+
+  test.each([
+    [['--seed', '-1'], 'argument'],
+    [['--limit', '1.5'], '--limit must be a whole number from 1, it is 1.5'],
+    [['--trace', 'x', '--speed', '0'], '--speed must be a number above 0, it is 0'],
+    [['--speed', '2'], '--speed is for --trace'],
+    [['--nonsense'], "Unknown option '--nonsense'"],
+  ])('%j is refused in one sentence with the usage', (words, sentence) => {
+    expect(() => readDemoOptions(words)).toThrow(sentence);
+    expect(() => readDemoOptions(words)).toThrow('npm run demo [--');
+  });
+});
+
+describe('slots', () => {
+  test('let in so many at once, the others in order, also after a failure', async () => {
+    const slots = createSlots(2);
+    const gates = Array.from({ length: 4 }, () => Promise.withResolvers<void>());
+    const entered: number[] = [];
+    const calls = gates.map(({ promise }, index) =>
+      slots.use(() => {
+        entered.push(index);
+        return promise;
+      }),
+    );
+    expect(entered).toEqual([0, 1]);
+    gates[1]?.reject(new Error('no'));
+    await expect(calls[1]).rejects.toThrow('no');
+    expect(entered).toEqual([0, 1, 2]);
+    for (const gate of gates) gate.resolve();
+    await Promise.allSettled(calls);
+    expect(entered).toEqual([0, 1, 2, 3]);
+  });
+});
+
+describe('the comparison at the end', () => {
+  const figures = {
+    granted: 2,
+    live: 1,
+    liveCores: 4,
+    ended: { released: 1 },
+    ledgerRows: 1,
+    ledgerSeconds: 9,
+    usageReports: 3,
+    dead: 0,
+    allocationIds: new Set(['a', 'b']),
+    eventIds: new Set(['x']),
+  };
+  const backlog = { undecided: 0, events: 0, usageReports: 0, bills: 0 };
+  const standIns = {
+    user: { reports: 3, repeats: 1, negative: 0, use: { devices: 1, cpuCores: 4 } },
+    billing: { allocations: 1, seconds: 9, repeats: 0 },
+  };
+  const events = { arrived: new Map([['x', 2]]), close: () => Promise.resolve() };
+  const tally = Object.assign(createTally(), { sent: 3, ended: 3, allocations: new Set(['a', 'b']) });
+  const good = { tally, figures, backlog, standIns, events, replaced: true };
+  const broken = (changes: object) =>
+    compareOutcome({ ...good, ...changes })
+      .filter(({ ok }) => !ok)
+      .map(({ name }) => name);
+
+  test('holds when callers, store, neighbours and broker agree', () => {
+    expect(broken({})).toEqual([]);
+    expect(broken({ events: undefined, replaced: undefined })).toEqual([]);
+  });
+
+  test.each([
+    ['every request came to one end', { tally: { ...tally, faults: ['lost'] } }],
+    ['callers and store agree on every grant', { tally: { ...tally, allocations: new Set(['a', 'c']) } }],
+    ['a repeated call got the same answer', { tally: { ...tally, differed: 1 } }],
+    ['billing received each ended lease once, to the second', { standIns: { ...standIns, billing: { ...standIns.billing, seconds: 10 } } }],
+    ['reported usage nets to the leases that live', { standIns: { ...standIns, user: { ...standIns.user, negative: 1 } } }],
+    ['every event was published and received', { events: { ...events, arrived: new Map() } }],
+    ['nothing was given up', { figures: { ...figures, dead: 1 } }],
+    ['the killed worker was replaced', { replaced: false }],
+  ])('is broken when it is not so that %s', (name, changes) => {
+    expect(broken(changes)).toEqual([name]);
+  });
+
+  test('is told in an aligned table', () => {
+    const text = summarise(good, compareOutcome(good), {
+      seconds: 1.25,
+      devices: 10,
+      killed: { name: 'allocation-1', downMs: 12_345 },
+      warnings: 0,
+      logFile: 'log',
+    });
+    expect(text).toContain('  sent                 3\n');
+    expect(text).toContain('allocation-1, replaced after 12.3 s');
+    expect(text).toContain('holds   nothing was given up');
+  });
+
+  test('counts percentiles by rank', () => {
+    expect(percentile([], 0.5)).toBeUndefined();
+    expect(percentile([3, 1, 2], 0.5)).toBe(2);
+    expect(percentile([3, 1, 2], 1)).toBe(3);
+  });
+});
