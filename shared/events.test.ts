@@ -28,13 +28,14 @@ function expectValid(event: { topic: EventTopic; payload: unknown }) {
 
 describe('events', () => {
   test('a grant is told with device, holder, fence and times, and nothing secret that came with the row', () => {
-    const row = { ...holder, allocatedAt: at, expiresAt: later, strategy: 'resource_based', adbHost: '10.0.0.1' };
+    const times = { allocatedAt: at.toISOString(), expiresAt: later.toISOString() };
+    const row = { ...holder, ...times, strategy: 'resource_based', adbHost: '10.0.0.1' };
     const event = deviceAllocated(row);
     expectValid(event);
     expect(event).toEqual({
       topic: 'device.allocated',
       key: holder.allocationId,
-      payload: { ...holder, allocatedAt: at.toISOString(), expiresAt: later.toISOString(), strategy: 'resource_based' },
+      payload: { ...holder, ...times, strategy: 'resource_based' },
     });
   });
 

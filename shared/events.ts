@@ -92,16 +92,12 @@ function holderOf({ allocationId, deviceId, userId, tenantId, fence }: HolderFac
   return { allocationId, deviceId, userId, tenantId, fence };
 }
 
-/** A device was granted. */
+/** A device was granted. Times are ISO 8601 in UTC, as the holder is told them. */
 export function deviceAllocated(
-  granted: HolderFacts & { readonly allocatedAt: Date; readonly expiresAt: Date; readonly strategy: string },
+  granted: HolderFacts & { readonly allocatedAt: string; readonly expiresAt: string; readonly strategy: string },
 ): OutboxEvent<'device.allocated'> {
-  const times = { allocatedAt: granted.allocatedAt.toISOString(), expiresAt: granted.expiresAt.toISOString() };
-  return {
-    topic: 'device.allocated',
-    key: granted.allocationId,
-    payload: { ...holderOf(granted), ...times, strategy: granted.strategy },
-  };
+  const { allocatedAt, expiresAt, strategy } = granted;
+  return { topic: 'device.allocated', key: granted.allocationId, payload: { ...holderOf(granted), allocatedAt, expiresAt, strategy } };
 }
 
 /** How an allocation ended. `durationSeconds` is the billed time. */

@@ -1,15 +1,16 @@
-import type { Candidate } from '../placement/rank-devices.ts';
 import { type Preference, preferenceOf, type Requirement, requirementOf } from '../placement/requirement.ts';
-import { type Limits, largestFitting, limitHit, NO_USE, type Use, useWith } from '../quota/limits.ts';
+import { type Limits, largestFitting, limitHit, NO_USE, type Size, type Use, useWith } from '../quota/limits.ts';
 import { decideEligibility, leastSize, type Refusal } from './decide-eligibility.ts';
 import { decideShortage, type Shortage } from './decide-shortage.ts';
 import type { ExistingRequest, GatheredRequest, OutagePolicy, UserFacts } from './facts.ts';
 
 /** A free device, locked by this transaction. */
-export interface LockedDevice extends Candidate {
+export interface LockedDevice extends Size {
+  readonly id: string;
   readonly name: string;
   readonly status: string;
   readonly fence: number;
+  readonly resourceScore: number;
 }
 
 /** What becomes of one request of the group. */
@@ -102,7 +103,8 @@ export function planGroup(group: readonly GatheredRequest[], facts: GroupFacts, 
     const classes = new Map<string, { requirement: Requirement; preference: Preference; members: Open[] }>();
     for (const member of eligible) {
       const wanted = wantedBy(member);
-      const key = JSON.stringify(wanted, (_name, value) => (value === Infinity ? 'none' : value));
+      // `Infinity`, no cap, becomes null, which no other number does.
+      const key = JSON.stringify(wanted);
       const same = classes.get(key);
       if (same === undefined) classes.set(key, { ...wanted, members: [member] });
       else same.members.push(member);

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { AllocationRequest, GatheredRequest } from '../allocation/facts.ts';
 import type { AllocateOutcome, GrantedAllocation } from '../allocation/outcome.ts';
 import type { Decision } from '../allocation/plan-group.ts';
@@ -50,13 +50,14 @@ export async function commitGrants(
   now: Date,
 ): Promise<Map<string, AllocateOutcome>> {
   const outcomes = new Map<string, AllocateOutcome>();
+  const lease = createLease(strategy, now);
   const requests: RequestRow[] = [];
   const allocations: Record<string, unknown>[] = [];
   const outbox: OutboxRow[] = [];
   for (const { request } of group) {
     const decision = decisions.get(request.requestId);
     if (decision === undefined || decision.kind === 'contended' || decision.kind === 'settled') continue;
-    const outcome = outcomeOf(request, decision, strategy, now);
+    const outcome = outcomeOf(request, decision, lease);
     outcomes.set(request.requestId, outcome);
     requests.push(toRequestRow(request, outcome));
     outbox.push(...toOutbox(request, decision, outcome));
@@ -120,13 +121,12 @@ async function write(
 function outcomeOf(
   request: AllocationRequest,
   decision: Exclude<Decision, { kind: 'contended' | 'settled' }>,
-  strategy: string,
-  now: Date,
+  lease: Lease,
 ): AllocateOutcome {
   const { requestId } = request;
   switch (decision.kind) {
     case 'granted':
-      return { status: 'granted', requestId, allocation: grantOf(request, decision, strategy, now) };
+      return { status: 'granted', requestId, allocation: grantOf(request, decision, lease) };
     case 'refused':
       return { status: 'refused', requestId, ...decision.refusal };
     case 'waiting':
@@ -136,11 +136,27 @@ function outcomeOf(
   }
 }
 
+/** What all grants of a group have in common, put into words once. */
+interface Lease {
+  readonly strategy: string;
+  readonly allocatedAt: string;
+  readonly expiresAt: (durationMinutes: number) => string;
+}
+
+function createLease(strategy: string, now: Date): Lease {
+  const ends = new Map<number, string>();
+  const expiresAt = (durationMinutes: number) => {
+    const end = ends.get(durationMinutes) ?? new Date(now.getTime() + durationMinutes * MINUTE_MS).toISOString();
+    ends.set(durationMinutes, end);
+    return end;
+  };
+  return { strategy, allocatedAt: now.toISOString(), expiresAt };
+}
+
 function grantOf(
   request: AllocationRequest,
   { device }: Extract<Decision, { kind: 'granted' }>,
-  strategy: string,
-  now: Date,
+  { strategy, allocatedAt, expiresAt }: Lease,
 ): GrantedAllocation {
   const { durationMinutes } = request.asked;
   return {
@@ -150,8 +166,8 @@ function grantOf(
     deviceStatus: device.status,
     userId: request.userId,
     tenantId: request.tenantId,
-    allocatedAt: now.toISOString(),
-    expiresAt: new Date(now.getTime() + durationMinutes * MINUTE_MS).toISOString(),
+    allocatedAt,
+    expiresAt: expiresAt(durationMinutes),
     durationMinutes,
     fence: device.fence + 1,
     strategy,
@@ -160,7 +176,7 @@ function grantOf(
 
 /** One request, one allocation: its id follows from the request's, so a repeat can only ever mean the same one. */
 export function allocationIdOf(requestId: string): string {
-  const hex = createHash('sha256').update(`allocation:${requestId}`).digest('hex');
+  const hex = hash('sha256', `allocation:${requestId}`, 'hex');
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
@@ -228,9 +244,8 @@ function toOutbox(request: AllocationRequest, decision: Decision, outcome: Alloc
   const event = ({ topic, key, payload }: OutboxEvent): OutboxRow => ({ channel: 'event', topic, key, payload, trace_id });
   if (outcome.status === 'granted' && decision.kind === 'granted') {
     const { allocation } = outcome;
-    const times = { allocatedAt: new Date(allocation.allocatedAt), expiresAt: new Date(allocation.expiresAt) };
     return [
-      event(deviceAllocated({ ...allocation, ...times })),
+      event(deviceAllocated(allocation)),
       { ...usageReport('increment', { ...allocation, ...sizeOf(decision) }), trace_id },
     ];
   }

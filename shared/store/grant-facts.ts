@@ -65,16 +65,19 @@ export async function readGroupFacts(tx: Transaction, group: readonly GatheredRe
   const askLast = [
     ...new Set(group.flatMap(({ request }) => (request.asked.devicePreferences?.sameDeviceAsLast === true ? request.userId : []))),
   ];
+  // Only who has no known quota is decided by the limits of before.
+  const limits = group.every(({ quota }) => quota.kind === 'known') ? Prisma.sql`NULL::jsonb` : Prisma.sql`limits`;
   const [row] = await tx.$queryRaw<FactsRow[]>`
     SELECT date_trunc('milliseconds', now()) AS now,
-      (SELECT jsonb_agg(r) FROM unnest(${requestIds}::uuid[]) AS asked(id) CROSS JOIN LATERAL (
+      (SELECT json_agg(r) FROM unnest(${requestIds}::uuid[]) AS asked(id) CROSS JOIN LATERAL (
         SELECT id, status, code, details, deadline FROM requests WHERE id = asked.id LIMIT 1 FOR UPDATE) r) AS requests,
-      (SELECT jsonb_agg(to_jsonb(u) || to_jsonb(held)) FROM unnest(${userIds}::text[]) AS asking(id)
+      (SELECT json_agg(f) FROM (
+        SELECT u.*, held.* FROM unnest(${userIds}::text[]) AS asking(id)
         CROSS JOIN LATERAL (
-          SELECT id, state, arrears_since IS NOT NULL AS in_arrears, limits FROM users WHERE id = asking.id LIMIT 1) u
+          SELECT id, state, arrears_since IS NOT NULL AS in_arrears, ${limits} AS limits FROM users WHERE id = asking.id LIMIT 1) u
         CROSS JOIN LATERAL (
           SELECT count(*) AS devices, sum(cpu_cores) AS cpu, sum(memory_mb) AS memory, sum(storage_mb) AS storage
-          FROM allocations WHERE ended_at IS NULL AND user_id = asking.id) held) AS users,
+          FROM allocations WHERE ended_at IS NULL AND user_id = asking.id) held) f) AS users,
       ${lastDevices(askLast)} AS lasts,
       ${tenantsOwning(tenantIds)} AS tenants,
       EXISTS (SELECT FROM reservations WHERE status IN ('pending', 'confirmed') AND starts_at < now() + interval '1 day') AS reservations_ahead`;
