@@ -16,6 +16,7 @@ import { allocationRoutes } from './routes/allocations.ts';
 import { availableRoutes } from './routes/available.ts';
 import { deviceRoutes } from './routes/devices.ts';
 import { importRoutes } from './routes/import.ts';
+import { operationRoutes } from './routes/operations.ts';
 import { probeRoutes } from './routes/probes.ts';
 import { releaseRoutes } from './routes/release.ts';
 import { requestRoutes } from './routes/requests.ts';
@@ -74,4 +75,5 @@ function registerRoutes(api: Api, deps: ServerDeps, counters: Awaited<ReturnType
   settingsRoutes(api, deps);
   deviceRoutes(api, deps);
   importRoutes(api, deps);
+  operationRoutes(api, deps);
 }

@@ -32,6 +32,7 @@ const ROUTES: Readonly<Record<string, 'open' | 'caller' | 'administrative'>> = {
   'POST /scheduler/devices/{id}/drain': 'administrative',
   'POST /scheduler/devices/{id}/activate': 'administrative',
   'POST /scheduler/devices/import': 'administrative',
+  'GET /scheduler/invariants': 'administrative',
 };
 
 const guarded = Object.entries(ROUTES).filter(([, access]) => access !== 'open');

@@ -64,6 +64,18 @@ describe('settings', () => {
   });
 });
 
+describe('invariants', () => {
+  test('are checked on request, and a broken one is named', async () => {
+    await bench.store.prisma.$executeRaw`TRUNCATE devices, allocations, requests, ledger, outbox, users CASCADE`;
+    const check = async () => (await api.call('GET', '/scheduler/invariants', { as: await asService() })).body.data;
+    expect(await check()).toMatchObject({ ok: true });
+    await bench.addDevices(1, { allocationId: randomUUID() });
+    const { ok, checks } = await check();
+    expect(ok).toBe(false);
+    expect(checks.filter((one: { ok: boolean }) => !one.ok).length).toBeGreaterThan(0);
+  });
+});
+
 describe('probes', () => {
   test('say that the process lives and what it stands on', async () => {
     expect((await api.call('GET', '/health')).body).toEqual({ status: 'ok' });
