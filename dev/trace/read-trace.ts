@@ -14,7 +14,7 @@ import { readSwfLine } from './swf-line.ts';
  */
 export async function* readTrace(file: string, limit = Number.POSITIVE_INFINITY): AsyncGenerator<TraceEntry> {
   const lines = linesOf(file);
-  const entries = /\.swf(\.gz)?$/i.test(file) ? readSwf(lines) : readCsv(lines);
+  const entries = isSwf(file) ? readSwf(lines) : readCsv(lines);
   let requests = 0;
   for await (const entry of entries) {
     if (entry.kind === 'request') requests += 1;
@@ -22,6 +22,20 @@ export async function* readTrace(file: string, limit = Number.POSITIVE_INFINITY)
     yield entry;
   }
 }
+
+/** What a Standard Workload Format file says of itself in front of its jobs, such as `Acknowledge`; empty for CSV. */
+export async function readTraceHeader(file: string): Promise<ReadonlyMap<string, string>> {
+  const header = new Map<string, string>();
+  if (!isSwf(file)) return header;
+  for await (const line of linesOf(file)) {
+    const [, name, value] = /^\s*;\s*(\w+):\s*(.*\S)/.exec(line) ?? [];
+    if (name !== undefined && value !== undefined && !header.has(name)) header.set(name, value);
+    else if (line.trim() !== '' && !line.trimStart().startsWith(';')) return header;
+  }
+  return header;
+}
+
+const isSwf = (file: string) => /\.swf(\.gz)?$/i.test(file);
 
 /** The lines of a file, unpacked, whatever ends them. Own code, because readline loses the errors of its input. */
 async function* linesOf(file: string): AsyncGenerator<string> {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { measureTrace } from '../../dev/trace/measure-trace.ts';
-import { readTrace } from '../../dev/trace/read-trace.ts';
+import { readTrace, readTraceHeader } from '../../dev/trace/read-trace.ts';
 import type { TraceEntry } from '../../dev/trace/recorded-request.ts';
 
 let folder: string;
@@ -130,6 +130,15 @@ describe('reading the Standard Workload Format', () => {
     [job({ 2: 1, 4: 1 }), 'field 12 (user) is "-1"; allowed: a number, 0 or more (-1 is not known)'],
   ])('a wrong line (%s) is named with what would be allowed', async (line, problem) => {
     expect(await read('b.swf', line)).toEqual([{ kind: 'problem', line: 1, problem }]);
+  });
+
+  test('says whom to thank, as its header does', async () => {
+    await read('thanks.swf', `; Version: 2.2\n;\n; Acknowledge: Hui Li\n; Acknowledge: nobody\n${job({ 2: 1, 4: 1, 12: 1 })}\n; Late: x`);
+    expect(Object.fromEntries(await readTraceHeader(join(folder, 'thanks.swf')))).toEqual({ Version: '2.2', Acknowledge: 'Hui Li' });
+    await read('none.swf', '; Note: nothing follows');
+    expect((await readTraceHeader(join(folder, 'none.swf'))).get('Note')).toBe('nothing follows');
+    await read('thanks.csv', '; Acknowledge: Hui Li\n');
+    expect((await readTraceHeader(join(folder, 'thanks.csv'))).size).toBe(0);
   });
 
   test('a limit ends the reading after so many requests, problems not counted; the measure tells the span', async () => {
