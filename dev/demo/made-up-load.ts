@@ -9,9 +9,9 @@ export const USERS = 500;
 const TENANTS = 20;
 
 /** How long the requests take to come, ms. With the mean hold it makes about 1 400 devices wanted at once of 1 000. */
-const SPAN_MS = 45_000;
-const MEAN_HOLD_MS = 13_000;
-const LONGEST_HOLD_MS = 40_000;
+const SPAN_MS = 60_000;
+const MEAN_HOLD_MS = 17_000;
+const LONGEST_HOLD_MS = 45_000;
 /** Leases of the shortest length (a minute) are left to expire only this early, so that nobody waits for them at the end. */
 const EXPIRE_BEFORE_MS = 12_000;
 const HELD_AT_THE_END = 40;

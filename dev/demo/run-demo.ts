@@ -1,29 +1,23 @@
-import { createWriteStream } from 'node:fs';
-import { signToken } from '../../cli/token.ts';
 import type { Config } from '../../shared/config.ts';
-import { checkInvariants } from '../../shared/store/invariants.ts';
-import { createStore } from '../../shared/store/store.ts';
 import { importFleet } from '../cluster/import-fleet.ts';
-import { formatLogLine, type LogLine } from '../cluster/log-line.ts';
 import { type Cluster, startCluster } from '../cluster/start-cluster.ts';
-import type { ProcessEvent } from '../cluster/supervise.ts';
-import { createClientWay } from './client-way.ts';
-import { compareOutcome, type Finding, standInSummary } from './compare.ts';
+import { checkStore } from './check-store.ts';
+import { type ClusterLog, openClusterLog } from './cluster-log.ts';
+import { compareOutcome, standInSummary } from './compare.ts';
 import { type DemoPlace, makeDemoPlace } from './demo-place.ts';
 import { drive } from './drive.ts';
-import { countEvents } from './event-counter.ts';
-import { createHttpWay } from './http-way.ts';
+import { countEvents, type EventCounter } from './event-counter.ts';
 import { openLedgerView } from './ledger-view.ts';
+import { openWays } from './open-ways.ts';
 import type { DemoOptions } from './options.ts';
-import type { PlannedRequest } from './planned-request.ts';
-import { prepareLoad } from './prepare-load.ts';
-import { showProgress } from './progress.ts';
+import { type PreparedLoad, prepareLoad } from './prepare-load.ts';
+import { type Progress, showProgress } from './progress.ts';
 import { setAccounts } from './set-accounts.ts';
 import { settle } from './settle.ts';
 import { summarise } from './summary.ts';
 import { createTally, type Tally } from './tally.ts';
+import { type DeathWatch, watchDeaths } from './watch-deaths.ts';
 
-const NAME_WIDTH = 12;
 /** Two decide, so that there is work to go on while one of them is dead. */
 const COPIES = { allocation: 2 };
 const KILLED = 'allocation-1';
@@ -34,11 +28,23 @@ const REPLACED_WITHIN_MS = 60_000;
 export interface DemoRun {
   readonly options: DemoOptions;
   readonly config: Config;
+  /** Variables set by a person or in a file. */
   readonly said: Readonly<Record<string, string | undefined>>;
   readonly out: NodeJS.WriteStream;
   readonly stopping: AbortSignal;
   /** Hands out the way to end the cluster as soon as there is one. */
   readonly onCluster: (cluster: Cluster) => void;
+}
+
+/** Everything that is up while the load runs. */
+interface Stage {
+  readonly place: DemoPlace;
+  readonly cluster: Cluster;
+  readonly log: ClusterLog;
+  readonly deaths: DeathWatch;
+  readonly tally: Tally;
+  readonly progress: Progress;
+  readonly events: EventCounter | undefined;
 }
 
 /**
@@ -47,36 +53,53 @@ export interface DemoRun {
  *
  * @returns whether all of it holds
  */
-export async function runDemo({ options, config, said, out, stopping, onCluster }: DemoRun): Promise<boolean> {
-  const say = (text: string) => void out.write(`${text}\n`);
-  const { requests, load, words } = await prepareLoad(options);
-  for (const line of words) say(line);
+export async function runDemo(run: DemoRun): Promise<boolean> {
+  const say = (text: string) => void run.out.write(`${text}\n`);
+  const prepared = await prepareLoad(run.options);
+  for (const line of prepared.words) say(line);
+  const up = await bringUp(run, say);
+  const { config } = run;
+  const tally = createTally();
+  const progress = showProgress(tally, prepared.requests, run.out);
+  const events = config.RABBITMQ_URL === '' ? undefined : await countEvents(config.RABBITMQ_URL);
+  const stage = { ...up, tally, progress, events };
+  up.deaths.begin(progress.note);
+  const startedAt = performance.now();
+  await send(run, stage, prepared);
+  const holds = await conclude(run, stage, startedAt, say);
+  if (!run.options.keep) await up.place.leave();
+  return holds;
+}
+
+/** The cluster in its place, every process answering, with a fleet. */
+async function bringUp({ options, config, said, onCluster }: DemoRun, say: (text: string) => void) {
   say('making a database and a corner of Redis for this run …');
-  const place = await makeDemoPlace(said, config, options.trace === undefined ? {} : { RATE_LIMIT_SERVICE_FACTOR: '1000000' });
-  const logs = openLogs(place.logFile);
-  const deaths = watchDeaths();
+  const isTrace = options.trace !== undefined;
+  const place = await makeDemoPlace(said, config, isTrace ? { RATE_LIMIT_SERVICE_FACTOR: '1000000' } : {});
+  const log = openClusterLog(place.logFile);
+  const deaths = watchDeaths(KILLED);
   const cluster = await startCluster({
     env: place.env,
     copies: COPIES,
     standIns: place.standIns,
     stopWithinMs: (config.SHUTDOWN_TIMEOUT + 2) * 1_000,
-    onLine: logs.take,
-    onEvent: (event) => deaths.hear(event, say),
+    onLine: log.take,
+    onEvent: deaths.hear,
   });
   onCluster(cluster);
   say(`starting ${cluster.processes.length} processes; their log is ${place.logFile} …`);
   const notReady = await cluster.ready;
-  if (notReady.length > 0) throw new Error(`${notReady.join(', ')} did not come up:\n${logs.problems.slice(-20).join('\n')}`);
+  if (notReady.length > 0) throw new Error(`${notReady.join(', ')} did not come up:\n${log.problems.slice(-20).join('\n')}`);
   const secrets = { userSecret: config.JWT_SECRET, serviceSecret: config.SERVICE_TOKEN_SECRET };
   const { created } = await importFleet(cluster.addresses.api, options.devices, options.seed, secrets);
   say(`${created} devices imported over HTTP; dashboard: ${cluster.addresses.dashboard} (${config.DASHBOARD_USER})`);
-  if (options.trace === undefined) await setAccounts(place);
-  deaths.expect();
+  if (!isTrace) await setAccounts(place);
+  return { place, cluster, log, deaths };
+}
 
-  const tally = createTally();
-  const progress = showProgress(tally, requests, out);
-  const events = config.RABBITMQ_URL === '' ? undefined : await countEvents(config.RABBITMQ_URL);
-  const startedAt = performance.now();
+/** Sends the load and sees it through; a worker is killed on the way. */
+async function send({ options, config, stopping }: DemoRun, stage: Stage, { load, requests }: PreparedLoad): Promise<void> {
+  const { cluster, place, tally, progress } = stage;
   const ways = openWays({ api: cluster.addresses.api, place, config, tally, asService: options.trace !== undefined });
   progress.phase('sending ');
   const killAt = Math.floor(requests * KILL_AFTER);
@@ -85,110 +108,31 @@ export async function runDemo({ options, config, said, out, stopping, onCluster 
     if (sent === requests - 1) progress.phase('draining');
   };
   await drive({ load, ways, tally, onSend, stopping });
+  await Promise.all(Object.values(ways).map((way) => way.close()));
+}
+
+/** Waits until everything has left, compares, and prints the summary. */
+async function conclude({ options, config }: DemoRun, stage: Stage, startedAt: number, say: (text: string) => void): Promise<boolean> {
+  const { place, cluster, log, deaths, tally, progress, events } = stage;
   const view = await openLedgerView(place.databaseUrl);
   const backlog = await settle(view, events, (left) => progress.phase(`settling: ${left}`));
   const downMs = await deaths.replaced(REPLACED_WITHIN_MS);
   progress.phase('checking');
-  const invariants = await checkStore(place, config);
+  const invariants = await checkStore(place.databaseUrl, config);
   const standIns = standInSummary.parse(await (await fetch(cluster.addresses.standIns ?? '')).json());
   const outcome = { tally, figures: await view.figures(), backlog, standIns, events, replaced: downMs !== undefined };
   const findings = [...invariants, ...compareOutcome(outcome)];
   progress.stop();
+  deaths.begin(say);
   const seconds = (performance.now() - startedAt) / 1_000;
   const facts = {
     seconds,
     devices: options.devices,
     killed: { name: KILLED, downMs },
-    warnings: logs.problems.length,
+    warnings: log.problems.length,
     logFile: place.logFile,
   };
   say(`\n${summarise(outcome, findings, facts)}\n\ndashboard  ${cluster.addresses.dashboard}`);
-  await Promise.all([...new Set(Object.values(ways))].map((way) => way.close()));
-  await Promise.all([events?.close(), view.close(), options.keep ? undefined : place.leave()]);
+  await Promise.all([events?.close(), view.close()]);
   return findings.every(({ ok }) => ok);
-}
-
-interface WaysOptions {
-  readonly api: string;
-  readonly place: DemoPlace;
-  readonly config: Config;
-  readonly tally: Tally;
-  /** A recording is replayed by one service on behalf of its users; the made-up users ask for themselves. */
-  readonly asService: boolean;
-}
-
-function openWays({ api, place, config, tally, asService }: WaysOptions) {
-  const onRetry = () => {
-    tally.retries += 1;
-  };
-  const secrets = { userSecret: config.JWT_SECRET, serviceSecret: config.SERVICE_TOKEN_SECRET };
-  const tokens = new Map<string, Promise<string>>();
-  const tokenFor = (name: string, make: () => Promise<string>) => {
-    const token = tokens.get(name) ?? make();
-    tokens.set(name, token);
-    return token;
-  };
-  const signIn = async ({ userId, tenantId, tier }: PlannedRequest): Promise<Record<string, string>> => {
-    const expiresIn = '7200';
-    if (asService) return { 'x-service-token': await tokenFor('', () => signToken({ service: 'demo', expiresIn }, secrets)) };
-    const words = { user: userId, tier, expiresIn, ...(tenantId === null ? {} : { tenant: tenantId }) };
-    return { authorization: `Bearer ${await tokenFor(userId, () => signToken(words, secrets))}` };
-  };
-  const client = (service: string) =>
-    createClientWay({ redisUrl: config.REDIS_URL, clusterNodes: [], prefix: place.prefix, service, onRetry });
-  return { http: createHttpWay({ api, signIn, statesTier: asService, onRetry }), client: client('demo'), event: client('demo-events') };
-}
-
-function openLogs(path: string) {
-  const file = createWriteStream(path);
-  const problems: string[] = [];
-  return {
-    problems,
-    take: (line: LogLine) => {
-      const text = formatLogLine(line, NAME_WIDTH, false);
-      file.write(`${text}\n`);
-      if (line.level >= 40) problems.push(text);
-    },
-  };
-}
-
-/** Remembers how long the killed worker was missed. */
-function watchDeaths() {
-  const back = Promise.withResolvers<number>();
-  let expected = false;
-  return {
-    expect: () => {
-      expected = true;
-    },
-    hear: (event: ProcessEvent, say: (text: string) => void) => {
-      if (!expected) return;
-      if (event.kind === 'died') say(`\n${event.name} died (${event.how})`);
-      else if (event.downMs !== undefined) {
-        say(`\n${event.name} is replaced after ${Math.round(event.downMs)} ms`);
-        if (event.name === KILLED) back.resolve(event.downMs);
-      }
-    },
-    replaced: (withinMs: number): Promise<number | undefined> =>
-      Promise.race([back.promise, new Promise<undefined>((resolve) => void setTimeout(() => resolve(undefined), withinMs).unref())]),
-  };
-}
-
-async function checkStore({ databaseUrl }: DemoPlace, config: Config): Promise<Finding[]> {
-  const store = createStore({
-    databaseUrl,
-    poolSize: 2,
-    acquireTimeoutMs: config.DB_ACQUIRE_TIMEOUT_MS,
-    statementTimeoutMs: 60_000,
-    applicationName: 'demo',
-  });
-  try {
-    const { checks } = await checkInvariants(store);
-    return checks.map(({ name, ok, violations, sample }) => ({
-      name,
-      ok,
-      seen: violations === 0 ? 'no violation' : `${violations} violations, such as ${sample.join(', ')}`,
-    }));
-  } finally {
-    await store.close();
-  }
 }
