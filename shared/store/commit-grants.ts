@@ -39,7 +39,7 @@ interface RequestRow {
  * Each write names the state it expects (device free with the fence that was read, request undecided); if one row does
  * not answer, somebody broke the locking order and the whole group is undone by the error.
  *
- * @param now  the transaction's time, from the database
+ * @param now  when the leases start, from the database: the transaction's time or later
  * @returns the outcome of every request that was decided here, by request id
  */
 export async function commitGrants(
@@ -244,10 +244,7 @@ function toOutbox(request: AllocationRequest, decision: Decision, outcome: Alloc
   const event = ({ topic, key, payload }: OutboxEvent): OutboxRow => ({ channel: 'event', topic, key, payload, trace_id });
   if (outcome.status === 'granted' && decision.kind === 'granted') {
     const { allocation } = outcome;
-    return [
-      event(deviceAllocated(allocation)),
-      { ...usageReport('increment', { ...allocation, ...sizeOf(decision) }), trace_id },
-    ];
+    return [event(deviceAllocated(allocation)), { ...usageReport('increment', { ...allocation, ...sizeOf(decision) }), trace_id }];
   }
   if (outcome.status === 'refused') return [event(allocationRefused({ ...request, code: outcome.code, reason: outcome.reason }))];
   if (outcome.status === 'timed_out')

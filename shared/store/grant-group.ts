@@ -39,9 +39,12 @@ async function decideAndWrite(
   const facts = await readGroupFacts(tx, group);
   const plan = planGroup(group, facts, policy);
   const taken: string[] = [];
+  // A device may have been released since this transaction began: no lease starts before the one before it has ended.
+  let startsAt = facts.now;
   while (plan.undecided() > 0) {
     for (const wanted of plan.sort()) {
       const devices = await pickDevices(tx, wanted, wanted.members.length, taken);
+      for (const { freeSince } of devices) if (freeSince > startsAt) startsAt = freeSince;
       const { unmet, spare } = plan.place(wanted.members, devices);
       taken.push(...devices.filter((device) => !spare.includes(device)).map((device) => device.id));
       if (unmet.length === 0) continue;
@@ -49,7 +52,7 @@ async function decideAndWrite(
       for (const member of unmet) plan.settle(member, shortage);
     }
   }
-  const outcomes = await commitGrants(tx, group, plan.decisions(), policy.strategy, facts.now);
+  const outcomes = await commitGrants(tx, group, plan.decisions(), policy.strategy, startsAt);
   const settled = [...plan.decisions()].flatMap(([requestId, decision]) => (decision.kind === 'settled' ? [requestId] : []));
   for (const outcome of await readOutcomes(tx, settled)) outcomes.set(outcome.requestId, outcome);
   return outcomes;

@@ -15,12 +15,17 @@ interface DeviceRow {
   memory_mb: number;
   storage_mb: number;
   resource_score: number;
+  free_since: Date;
+}
+
+/** A device that was picked, and from when on a lease of it may start: the end of the one before may lie after our transaction's time. */
+export interface PickedDevice extends LockedDevice {
+  readonly freeSince: Date;
 }
 
 /**
  * Locks the best free devices for a class, best first, in the order of `rankDevices`: wishes, free capacity, id.
- * Devices another worker is deciding on are skipped, never waited for; so are those that became free after this
- * transaction began: a lease starts at the transaction's time, which would lie before the end of the one before it.
+ * Devices another worker is deciding on are skipped, never waited for.
  *
  * @param count  most devices wanted
  * @param taken  devices this transaction has given out already
@@ -31,8 +36,8 @@ export async function pickDevices(
   wanted: PlacementClass,
   count: number,
   taken: readonly string[],
-): Promise<LockedDevice[]> {
-  const picked: LockedDevice[] = [];
+): Promise<PickedDevice[]> {
+  const picked: PickedDevice[] = [];
   for (const step of preferenceSteps(wanted.preference)) {
     if (picked.length >= count) break;
     const not = [...taken, ...picked.map((device) => device.id)];
@@ -42,7 +47,7 @@ export async function pickDevices(
         SELECT d.id, d.name, d.status, d.fence, d.cpu_cores, d.memory_mb, d.storage_mb, d.resource_score
         FROM devices d
         WHERE ${FREE} AND ${meetsSpecs(wanted.requirement)} AND ${withinCaps(wanted.requirement)} AND ${unreserved(wanted.requirement)}
-          AND ${fulfils(step, wanted.preference)} AND ${notIn(not)} AND d.updated_at <= now()
+          AND ${fulfils(step, wanted.preference)} AND ${notIn(not)}
         ORDER BY d.resource_score DESC, d.id
         LIMIT ${count - picked.length}
         FOR UPDATE OF d SKIP LOCKED) best`;
@@ -84,7 +89,7 @@ function toSize(row: { cpu_cores: number; memory_mb: number; storage_mb: number 
   return { cpuCores: row.cpu_cores, memoryMB: row.memory_mb, storageMB: row.storage_mb };
 }
 
-function toDevice(row: DeviceRow): LockedDevice {
+function toDevice(row: DeviceRow): PickedDevice {
   return {
     ...toSize(row),
     id: row.id,
@@ -92,5 +97,6 @@ function toDevice(row: DeviceRow): LockedDevice {
     status: row.status,
     fence: row.fence,
     resourceScore: row.resource_score,
+    freeSince: row.free_since,
   };
 }

@@ -132,6 +132,15 @@ describe('the devices Postgres picks', () => {
       const others = await store.transaction((other) => pickDevices(other, wanted, 1, []));
       expect([...mine, ...next, ...others].map(({ id }) => id)).toEqual(ranked.slice(0, 4));
     });
+    // Freed after the transaction began: its next lease starts no earlier than the one before it ended.
+    await store.transaction(async (tx) => {
+      await tx.$queryRaw`SELECT now()`;
+      const [freed] = await store.prisma.$queryRaw<{ at: Date }[]>`
+        UPDATE devices SET updated_at = clock_timestamp() WHERE id = ${ranked[0]}::uuid RETURNING updated_at AS at`;
+      const [first] = await pickDevices(tx, wanted, 1, []);
+      expect(first?.id).toBe(ranked[0]);
+      expect(first?.freeSince.getTime()).toBeGreaterThanOrEqual(freed?.at.getTime() ?? Number.NaN);
+    });
   });
 
   it('come with the reason when there is none', async () => {
