@@ -15,7 +15,7 @@ interface DeviceRow {
   memory_mb: number;
   storage_mb: number;
   resource_score: number;
-  free_since: Date;
+  free_since_ms: number;
 }
 
 /** A device that was picked, and from when on a lease of it may start: the end of the one before may lie after our transaction's time. */
@@ -44,7 +44,8 @@ export async function pickDevices(
     // One value instead of a cell each: reading a result costs by the cell, and a group brings hundreds of devices.
     const [row] = await tx.$queryRaw<{ devices: DeviceRow[] | null }[]>`
       SELECT json_agg(best) AS devices FROM (
-        SELECT d.id, d.name, d.status, d.fence, d.cpu_cores, d.memory_mb, d.storage_mb, d.resource_score
+        SELECT d.id, d.name, d.status, d.fence, d.cpu_cores, d.memory_mb, d.storage_mb, d.resource_score,
+          extract(epoch FROM greatest(date_trunc('milliseconds', statement_timestamp()), d.updated_at)) * 1000 AS free_since_ms
         FROM devices d
         WHERE ${FREE} AND ${meetsSpecs(wanted.requirement)} AND ${withinCaps(wanted.requirement)} AND ${unreserved(wanted.requirement)}
           AND ${fulfils(step, wanted.preference)} AND ${notIn(not)}
@@ -97,6 +98,6 @@ function toDevice(row: DeviceRow): PickedDevice {
     status: row.status,
     fence: row.fence,
     resourceScore: row.resource_score,
-    freeSince: row.free_since,
+    freeSince: new Date(Math.round(row.free_since_ms)),
   };
 }
