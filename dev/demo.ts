@@ -1,4 +1,5 @@
 // npm run demo: the whole product under load on this machine, with a killed worker, and a check of everything at the end.
+import { setMaxListeners } from 'node:events';
 import { readEnvironment } from '../shared/config-files.ts';
 import { messageOf } from '../shared/errors.ts';
 import { readConfig } from '../shared/read-config.ts';
@@ -9,6 +10,8 @@ import { runDemo } from './demo/run-demo.ts';
 
 const say = (text: string) => void process.stdout.write(`${text}\n`);
 const stopping = new AbortController();
+// Every lease that is being held listens for it: thousands, and no leak.
+setMaxListeners(0, stopping.signal);
 let cluster: Cluster | undefined;
 let code = 1;
 
