@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { NewAllocate } from '../queues/jobs/allocate.ts';
+import { QUEUES } from '../queues/names.ts';
 import { createProducer } from '../queues/producer.ts';
 import { createBalanceFacts } from '../shared/clients/balance-facts.ts';
 import { createBatchReader } from '../shared/clients/batch-reader.ts';
@@ -22,6 +23,8 @@ import { ratioOf, spreadOf } from './spread.ts';
 const USERS = 5_000;
 const TENANTS = 50;
 const POLL_MS = 20;
+/** Where BullMQ keeps the jobs that were taken and are not finished. */
+const ACTIVE = `${PREFIX}:${QUEUES.allocate}:active`;
 
 /** As in `shared/config.ts`: what a worker process does when nobody says otherwise. */
 const CONCURRENCY = 200;
@@ -116,7 +119,7 @@ async function measureOurs(databaseUrl: string, address: RedisAddress, jobs: num
     metrics,
     logger,
   });
-  while ((await producer.waiting()) > 0 || worker.running() > 0) await pause(POLL_MS);
+  while ((await producer.waiting()) > 0 || (await redis.llen(ACTIVE)) > 0) await pause(POLL_MS);
   const seconds = (performance.now() - began) / 1_000;
 
   await assertComplete(store, jobs);
