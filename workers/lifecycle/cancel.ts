@@ -5,8 +5,8 @@ import type { Store } from '../../shared/store/store.ts';
 /**
  * Withdraws a request that nobody has decided yet.
  *
- * A request of a client has a row only once a worker has seen it. If there is none the cancelled row is written first,
- * so that the job that still waits finds it settled.
+ * A request of a client has a row only once a worker has seen it: before that it cannot be cancelled, and the answer is
+ * REQUEST_NOT_FOUND.
  *
  * @throws SchedulerError STORE_UNAVAILABLE; the queue tries again
  */
