@@ -27,8 +27,8 @@ const POLL_MS = 20;
 const ACTIVE = `${PREFIX}:${QUEUES.allocate}:active`;
 
 /** As in `shared/config.ts`: what a worker process does when nobody says otherwise. */
-const CONCURRENCY = 200;
-const GROUP_MAX = 100;
+const CONCURRENCY = 400;
+const GROUP_MAX = 200;
 const GROUP_PARALLEL = 2;
 
 const ASKED = { durationMinutes: 60, queueIfBusy: false, maxWaitMinutes: 30, autoExtend: false };

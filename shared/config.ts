@@ -87,8 +87,8 @@ const variables = z.object({
     .union([z.literal(''), url('amqp:', 'amqps:')])
     .default('')
     .describe('RabbitMQ; empty = events off'),
-  WORKER_CONCURRENCY: integer(200, 1, 2_000).describe('Jobs a worker process works on at once'),
-  GROUP_COMMIT_MAX: integer(100, 1, 1_000).describe('Most requests one transaction decides'),
+  WORKER_CONCURRENCY: integer(400, 1, 2_000).describe('Jobs a worker process works on at once'),
+  GROUP_COMMIT_MAX: integer(200, 1, 1_000).describe('Most requests one transaction decides'),
   GROUP_COMMIT_PARALLEL: integer(2, 1, 16).describe('Transactions one worker process runs at once'),
   USER_LOCKS: flag(true).describe('Take Redis locks per user and device in front of the database; correctness does not need them'),
   MAX_WAITING_JOBS: integer(200_000, 1, 10_000_000).describe('Waiting jobs above which new requests are refused with OVERLOADED'),
