@@ -1,6 +1,7 @@
-import { Cluster, Redis } from 'ioredis';
+import { Cluster } from 'ioredis';
 import pg from 'pg';
 import { migrate } from '../prisma/migrate.ts';
+import { connectRedis } from './connect-redis.ts';
 import type { BenchServers } from './scenario.ts';
 
 /** Every key of the benchmarks is under this, and nothing else is. */
@@ -84,16 +85,11 @@ async function fill(databaseUrl: string, devices: number): Promise<void> {
   await client.end();
 }
 
-async function forgetKeys(servers: BenchServers): Promise<void> {
-  const redis = connectRedis(servers);
+async function forgetKeys({ redisUrl, redisClusterNodes }: BenchServers): Promise<void> {
+  const redis = connectRedis({ url: redisUrl, clusterNodes: redisClusterNodes });
   const nodes = redis instanceof Cluster ? redis.nodes('master') : [redis];
   for (const node of nodes) {
     for await (const keys of node.scanStream({ match: `${PREFIX}*`, count: 5_000 })) if (keys.length > 0) await node.unlink(...keys);
   }
   redis.disconnect();
-}
-
-function connectRedis({ redisUrl, redisClusterNodes }: BenchServers): Redis | Cluster {
-  if (redisClusterNodes.length === 0) return new Redis(redisUrl);
-  return new Cluster(redisClusterNodes.map((node) => ({ host: node.split(':')[0] ?? '', port: Number(node.split(':')[1]) })));
 }

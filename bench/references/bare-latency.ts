@@ -1,6 +1,6 @@
 import { Queue, QueueEvents, Worker } from 'bullmq';
-import { createLogger } from '../../shared/logger.ts';
-import { closeRedis, createRedis, type RedisAddress, whenReady } from '../../shared/run/redis.ts';
+import type { RedisAddress } from '../../shared/run/redis.ts';
+import { connectRedis } from '../connect-redis.ts';
 import { openLoop } from '../open-loop.ts';
 
 const QUEUE = 'bare-latency';
@@ -8,9 +8,7 @@ const LONGEST_MS = 10_000;
 
 /** From `add` to the result of a job that does nothing, at a steady rate, all in one process. @returns ms of each job */
 export async function measureBareLatency(address: RedisAddress, prefix: string, perSecond: number, jobs: number): Promise<number[]> {
-  const logger = createLogger('bench', 'warn');
-  const [adding, listening, working] = [1, 2, 3].map(() => createRedis('worker', address, logger)) as [Client, Client, Client];
-  await Promise.all([adding, listening, working].map((client) => whenReady(client, 5_000)));
+  const [adding, listening, working] = [connectRedis(address), connectRedis(address), connectRedis(address)];
   const queue = new Queue(QUEUE, { connection: adding, prefix });
   const events = new QueueEvents(QUEUE, { connection: listening, prefix });
   // Every job that is waited for listens, hundreds at a time.
@@ -25,8 +23,6 @@ export async function measureBareLatency(address: RedisAddress, prefix: string, 
   await events.close();
   await queue.obliterate({ force: true });
   await queue.close();
-  for (const client of [adding, listening, working]) closeRedis(client);
+  for (const client of [adding, listening, working]) client.disconnect();
   return times;
 }
-
-type Client = ReturnType<typeof createRedis>;

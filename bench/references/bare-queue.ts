@@ -1,15 +1,13 @@
 import { Queue, Worker } from 'bullmq';
-import { createLogger } from '../../shared/logger.ts';
 import { KEPT } from '../../shared/run/queue-worker.ts';
-import { closeRedis, createRedis, type RedisAddress, whenReady } from '../../shared/run/redis.ts';
+import type { RedisAddress } from '../../shared/run/redis.ts';
+import { connectRedis } from '../connect-redis.ts';
 
 const QUEUE = 'bare';
 
 /** What BullMQ does when a job does nothing: the same priorities and retention, no database. @returns jobs per second */
 export async function measureBareQueue(address: RedisAddress, prefix: string, jobs: number, concurrency: number): Promise<number> {
-  const logger = createLogger('bench', 'warn');
-  const connection = createRedis('worker', address, logger);
-  await whenReady(connection, 5_000);
+  const connection = connectRedis(address);
   const queue = new Queue(QUEUE, { connection, prefix });
   await queue.obliterate({ force: true });
   for (let from = 0; from < jobs; from += 1_000) {
@@ -20,8 +18,8 @@ export async function measureBareQueue(address: RedisAddress, prefix: string, jo
     }));
     await queue.addBulk(bulk);
   }
-  const workerConnection = createRedis('worker', address, logger);
-  await whenReady(workerConnection, 5_000);
+  const workerConnection = connectRedis(address);
+  await workerConnection.ping();
   let done = 0;
   const began = performance.now();
   const worker = await new Promise<Worker>((resolve) => {
@@ -40,6 +38,6 @@ export async function measureBareQueue(address: RedisAddress, prefix: string, jo
   await worker.close();
   await queue.obliterate({ force: true });
   await queue.close();
-  for (const client of [connection, workerConnection]) closeRedis(client);
+  for (const client of [connection, workerConnection]) client.disconnect();
   return jobs / seconds;
 }

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { Queue, Worker } from 'bullmq';
-import { createLogger } from '../../shared/logger.ts';
-import { closeRedis, createRedis, type RedisAddress, whenReady } from '../../shared/run/redis.ts';
+import type { RedisAddress } from '../../shared/run/redis.ts';
 import { createStore, type Transaction } from '../../shared/store/store.ts';
 import { assertComplete } from '../complete.ts';
+import { connectRedis } from '../connect-redis.ts';
 
 const QUEUE = 'plain';
 const POOL = 10;
@@ -26,10 +26,8 @@ export async function measurePlainWorker(
   jobs: number,
   users: number,
 ): Promise<number> {
-  const logger = createLogger('bench', 'warn');
   const store = createStore({ databaseUrl, poolSize: POOL, acquireTimeoutMs: 30_000, statementTimeoutMs: 8_000, applicationName: 'bench' });
-  const connections = [createRedis('worker', address, logger), createRedis('worker', address, logger)] as const;
-  await Promise.all(connections.map((connection) => whenReady(connection, 5_000)));
+  const connections = [connectRedis(address), connectRedis(address)] as const;
   const queue = new Queue<PlainJob>(QUEUE, { connection: connections[0], prefix });
   await queue.addBulk(
     Array.from({ length: jobs }, (_, index) => ({
@@ -55,7 +53,7 @@ export async function measurePlainWorker(
   await assertComplete(store, jobs);
   await worker.close();
   await queue.close();
-  for (const connection of connections) closeRedis(connection);
+  for (const connection of connections) connection.disconnect();
   await store.close();
   return jobs / seconds;
 }
