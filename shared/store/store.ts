@@ -26,6 +26,16 @@ export interface Store {
 const TRIES = 3;
 
 /**
+ * What holds for every statement of a connection.
+ *
+ * Plans are made anew each time, for the tables as they are: a plan kept from when a table was almost empty reads it from
+ * end to end until the next ANALYZE, and ours grow by thousands of rows a second (the relay's look at the outbox cost
+ * five times as much after half a minute of 100 requests a second). Statements of a group keep theirs, see `BY_INDEX`.
+ * The isolation level said here costs no round trip; said to Prisma, it costs one a transaction.
+ */
+const SESSION = '-c plan_cache_mode=force_custom_plan -c jit=off -c default_transaction_isolation=read\\ committed';
+
+/**
  * Opens a pool. Nothing connects before the first statement.
  *
  * The statement, lock and idle limits on the pool are below Prisma's own transaction timeout: Postgres ends what hangs,
@@ -44,13 +54,14 @@ export function createStore(options: StoreOptions): Store {
       statement_timeout: statementTimeoutMs,
       lock_timeout: Math.ceil(statementTimeoutMs / 2),
       idle_in_transaction_session_timeout: statementTimeoutMs,
+      options: SESSION,
     },
     { statementNameGenerator: createStatementNames() },
   );
   const prisma = new PrismaClient({
     adapter,
     errorFormat: 'minimal',
-    transactionOptions: { maxWait: options.acquireTimeoutMs, timeout: 3 * statementTimeoutMs, isolationLevel: 'ReadCommitted' },
+    transactionOptions: { maxWait: options.acquireTimeoutMs, timeout: 3 * statementTimeoutMs },
   });
   return {
     prisma,
@@ -63,8 +74,8 @@ export function createStore(options: StoreOptions): Store {
 const MOST_STATEMENTS = 300;
 
 /**
- * Names statements by their text, so that Postgres plans each once per connection: a group's few large statements cost as
- * much to plan as to run. A pooler between must support prepared statements (PgBouncer since 1.21).
+ * Names statements by their text, so that Postgres reads each once per connection and can keep its plan: a group's few
+ * large statements cost as much to plan as to run. A pooler between must support prepared statements (PgBouncer since 1.21).
  */
 function createStatementNames(): (query: { sql: string }) => string {
   const names = new Map<string, string>();
