@@ -6,7 +6,7 @@ import { SchedulerError } from '../shared/errors.ts';
 import { placeInFairOrder } from './fair-order.ts';
 import type { Place } from './fair-order-model.ts';
 import { FORGET_FINISHED, UNDER_WAY } from './job-scripts.ts';
-import { allocateJob, type NewAllocate } from './jobs/allocate.ts';
+import { type AllocatePayload, allocateJob, type NewAllocate } from './jobs/allocate.ts';
 import { type CancelPayload, cancelJob } from './jobs/cancel.ts';
 import { type DeliverPayload, deliverJob, deliverJobName } from './jobs/deliver.ts';
 import { type MaintenanceJobName, type MaintenancePayload, maintenanceJob } from './jobs/maintenance.ts';
@@ -50,6 +50,8 @@ export interface Producer {
   hasJob(queue: QueueName, id: string): Promise<boolean>;
   /** Which of these requests have an allocate job that is waiting, running or to be retried. */
   underWay(requestIds: readonly string[]): Promise<ReadonlySet<string>>;
+  /** The words of a request whose allocate job is still there, finished or not. */
+  asked(requestId: string): Promise<AllocatePayload | undefined>;
   /** Allocate jobs that wait. */
   waiting(): Promise<number>;
   close(): Promise<void>;
@@ -113,6 +115,11 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
     return new Set(Array.isArray(reply) ? reply.map(String) : []);
   }
 
+  async function asked(requestId: string): Promise<AllocatePayload | undefined> {
+    const words = await redis.hget(`${jobKeys}:${allocateJob.idOf({ requestId })}`, 'data');
+    return words === null ? undefined : allocateJob.payload.safeParse(JSON.parse(words)).data;
+  }
+
   const releaseMany = (payloads: readonly ReleasePayload[]) =>
     addAll(
       releases,
@@ -136,6 +143,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
     runNow: (name) => asQueueError(() => addAll(maintenance, [{ name, data: { by: 'operator' }, opts: maintenanceJob.options }])),
     hasJob: (queue, id) => asQueueError(async () => (await redis.exists(`${prefix}:${queue}:${id}`)) === 1),
     underWay: (requestIds) => asQueueError(() => underWay(requestIds)),
+    asked: (requestId) => asQueueError(() => asked(requestId)),
     waiting: () => asQueueError(async () => (await redis.zcard(`${jobKeys}:prioritized`)) + (await redis.llen(`${jobKeys}:wait`))),
     close: async () => {
       for (const queue of [allocations, releases, deliveries, maintenance]) await queue.close();

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { askedAllocation } from '../../shared/allocation/asked.ts';
+import type { AllocationRequest } from '../../shared/allocation/facts.ts';
 import { partyId } from '../../shared/allocation/party-id.ts';
 import { TIERS } from '../../shared/allocation/tier.ts';
 import type { RetryOptions } from '../job-options.ts';
@@ -32,6 +33,11 @@ export const allocatePayload = z.object({
 });
 
 export type AllocatePayload = z.output<typeof allocatePayload>;
+
+/** What is asked, without the job's own words about it. */
+export function requestOf({ requestId, caller, source, userId, tenantId, tier, asked, traceId }: AllocatePayload): AllocationRequest {
+  return { requestId, caller, source, userId, tenantId, tier, asked, traceId };
+}
 
 /** An allocate job before the fair order has placed it. */
 export type NewAllocate = Omit<AllocatePayload, 'fairStart'>;

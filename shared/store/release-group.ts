@@ -16,6 +16,7 @@ export type ReleaseResult =
       readonly deviceId: string;
       readonly durationSeconds: number;
       readonly endReason: EndReason;
+      /** One release of those that name the same allocation has ended it; the others are repeats. */
       readonly endedHere: boolean;
     }
   | {
@@ -47,24 +48,26 @@ export async function releaseGroup(store: Store, releases: readonly NamedRelease
   return store.transaction(async (tx) => {
     const facts = await readFacts(tx, releases);
     const decisions = releases.map((release, position) => decideRelease(release, facts.get(position)));
-    const ended = await endAllocations(tx, endsOf(releases, decisions, facts), ending);
+    const ends = endsOf(releases, decisions, facts);
+    const enders = new Set(ends.map(({ position }) => position));
+    const ended = await endAllocations(tx, ends, ending);
     const byId = new Map(ended.map((row) => [row.allocationId, row]));
     const lost = decisions.flatMap((decision, position) => {
       const fact = facts.get(position);
       return decision.kind === 'end' && fact !== undefined && !byId.has(fact.allocationId) ? [fact.allocationId] : [];
     });
     const elsewhere = await readLedger(tx, lost);
-    return decisions.map((decision, position) => toResult(decision, facts.get(position), byId, elsewhere));
+    return decisions.map((decision, position) => toResult(decision, facts.get(position), byId, elsewhere, enders.has(position)));
   });
 }
 
 function endsOf(releases: readonly NamedRelease[], decisions: readonly ReleaseDecision[], facts: ReadonlyMap<number, ReleaseFacts>) {
-  const ends = new Map<string, { allocationId: string; reason: EndReason }>();
+  const ends = new Map<string, { allocationId: string; reason: EndReason; position: number }>();
   decisions.forEach((decision, position) => {
     const allocationId = facts.get(position)?.allocationId;
     const reason = releases[position]?.endReason;
     if (decision.kind === 'end' && allocationId !== undefined && reason !== undefined && !ends.has(allocationId))
-      ends.set(allocationId, { allocationId, reason });
+      ends.set(allocationId, { allocationId, reason, position });
   });
   return [...ends.values()];
 }
@@ -115,6 +118,7 @@ function toResult(
   facts: ReleaseFacts | undefined,
   ended: ReadonlyMap<string, EndedAllocation>,
   elsewhere: ReadonlyMap<string, { durationSeconds: number; endReason: EndReason }>,
+  ender: boolean,
 ): ReleaseResult {
   if (decision.kind === 'refused')
     return { status: 'refused', code: decision.code, ...(decision.details === undefined ? {} : { details: decision.details }) };
@@ -130,6 +134,6 @@ function toResult(
     deviceId,
     durationSeconds,
     endReason,
-    endedHere: here !== undefined && decision.kind === 'end',
+    endedHere: here !== undefined && ender,
   };
 }

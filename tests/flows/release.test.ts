@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { GrantedAllocation } from '../../shared/allocation/outcome.ts';
+import { releaseGroup } from '../../shared/store/release-group.ts';
 import { eventually } from '../support/eventually.ts';
 import { addDevices, alike } from '../support/fleet.ts';
 import { readInvariants } from '../support/invariants.ts';
@@ -67,6 +68,14 @@ describe('a release', () => {
       details: { fence: 1, current: 2 },
     });
     expect(await wired.store.prisma.allocation.count({ where: { status: 'allocated' } })).toBe(1);
+  });
+
+  it('named twice in one group counts once', async () => {
+    await addDevices(wired.store, alike(1));
+    const { allocationId } = await granted('ann');
+    const release = { allocationId, deviceId: undefined, userId: null, tenantId: null, fence: undefined, endReason: 'released' as const };
+    const results = await releaseGroup(wired.store, [release, release], { cleaningSeconds: 0 });
+    expect(results.map((result) => result.status === 'released' && result.endedHere)).toEqual([true, false]);
   });
 
   it('finds nothing that belongs to somebody else', async () => {

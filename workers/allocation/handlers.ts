@@ -1,4 +1,4 @@
-import { ALLOCATE, type AllocatePayload, allocatePayload } from '../../queues/jobs/allocate.ts';
+import { ALLOCATE, type AllocatePayload, allocatePayload, requestOf } from '../../queues/jobs/allocate.ts';
 import { checked, type JobHandler } from '../../shared/run/queue-worker.ts';
 import { type AllocateCall, type AllocateParts, allocate } from './allocate.ts';
 
@@ -10,6 +10,6 @@ export function createHandlers(parts: AllocateParts): Record<typeof ALLOCATE, Jo
 }
 
 function toCall(payload: AllocatePayload): AllocateCall {
-  const { requestId, caller, source, userId, tenantId, tier, asked, traceId, replyTo, fairStart, acceptedAt } = payload;
-  return { request: { requestId, caller, source, userId, tenantId, tier, asked, traceId }, replyTo, fairStart, acceptedAt };
+  const { replyTo, fairStart, acceptedAt } = payload;
+  return { request: requestOf(payload), replyTo, fairStart, acceptedAt };
 }

@@ -1,17 +1,24 @@
+import { type AllocatePayload, requestOf } from '../../queues/jobs/allocate.ts';
 import type { CancelOutcome, CancelPayload } from '../../queues/jobs/cancel.ts';
-import { cancelOwnRequest } from '../../shared/store/cancel-request.ts';
+import { type Cancellation, cancelOwnRequest, cancelUnseenRequest } from '../../shared/store/cancel-request.ts';
 import type { Store } from '../../shared/store/store.ts';
 
+export interface CancelParts {
+  readonly store: Store;
+  /** The words of a request that is still a job. */
+  readonly asked: (requestId: string) => Promise<AllocatePayload | undefined>;
+}
+
 /**
- * Withdraws a request that nobody has decided yet.
+ * Withdraws a request that nobody has decided yet, whether a worker has seen it or not.
  *
- * A request of a client has a row only once a worker has seen it: before that it cannot be cancelled, and the answer is
- * REQUEST_NOT_FOUND.
+ * The job is left alone: when its turn comes it finds the request settled, and whoever waits for it reads so.
  *
- * @throws SchedulerError STORE_UNAVAILABLE; the queue tries again
+ * @throws SchedulerError STORE_UNAVAILABLE, QUEUE_UNAVAILABLE; the queue tries again
  */
-export async function cancel(store: Store, { requestId, caller }: CancelPayload): Promise<CancelOutcome> {
-  switch (await cancelOwnRequest(store, requestId, caller)) {
+export async function cancel(parts: CancelParts, payload: CancelPayload): Promise<CancelOutcome> {
+  const { requestId } = payload;
+  switch (await withdraw(parts, payload)) {
     case 'cancelled':
       return { status: 'cancelled', requestId };
     case 'decided':
@@ -19,4 +26,11 @@ export async function cancel(store: Store, { requestId, caller }: CancelPayload)
     case 'unknown':
       return { status: 'refused', requestId, code: 'REQUEST_NOT_FOUND' };
   }
+}
+
+async function withdraw({ store, asked }: CancelParts, { requestId, caller }: CancelPayload): Promise<Cancellation> {
+  const known = await cancelOwnRequest(store, requestId, caller);
+  if (known !== 'unknown') return known;
+  const job = await asked(requestId);
+  return job?.caller === caller ? cancelUnseenRequest(store, requestOf(job)) : 'unknown';
 }

@@ -1,8 +1,7 @@
 import { CANCEL, cancelPayload } from '../../queues/jobs/cancel.ts';
 import { RELEASE, releasePayload } from '../../queues/jobs/release.ts';
 import { checked, type JobHandler } from '../../shared/run/queue-worker.ts';
-import type { Store } from '../../shared/store/store.ts';
-import { cancel } from './cancel.ts';
+import { type CancelParts, cancel } from './cancel.ts';
 import { type ReleaseParts, release } from './release.ts';
 
 /** Tells a waiting caller, if there is one, what became of its job. */
@@ -10,7 +9,7 @@ export type Tell = (payload: { readonly replyTo?: string | undefined }, id: stri
 
 /** Which verb runs for which job of the queue `release`. */
 export function createHandlers(
-  parts: ReleaseParts & { readonly store: Store; readonly tell: Tell },
+  parts: ReleaseParts & CancelParts & { readonly tell: Tell },
 ): Record<typeof RELEASE | typeof CANCEL, JobHandler> {
   return {
     [RELEASE]: checked(releasePayload, async (payload) => {
@@ -19,7 +18,7 @@ export function createHandlers(
       return outcome;
     }),
     [CANCEL]: checked(cancelPayload, async (payload) => {
-      const outcome = await cancel(parts.store, payload);
+      const outcome = await cancel(parts, payload);
       await parts.tell(payload, payload.cancelId, outcome);
       return outcome;
     }),

@@ -52,7 +52,7 @@ export function startLifecycle(deps: LifecycleDependencies): QueueWorker {
     prefix,
     redis: deps.redisAddress,
     concurrency: deps.concurrency,
-    handlers: createHandlers({ store, collector, metrics, tell }),
+    handlers: createHandlers({ store, asked: deps.producer.asked, collector, metrics, tell }),
     deadlineMs: JOB_DEADLINE_MS,
     metrics,
     logger,
