@@ -52,6 +52,12 @@ if tonumber(ARGV[4]) > 0 then redis.call('set', KEYS[3], ARGV[2], 'PX', ARGV[4])
 redis.call('del', KEYS[2])
 return 1`;
 
+/** The value if it came in the meantime, else whether the fetch is ours now (`1`) or another's (`0`). */
+const CLAIM = `
+local fresh = redis.call('get', KEYS[1])
+if fresh then return fresh end
+return redis.call('set', KEYS[2], ARGV[1], 'PX', ARGV[2], 'NX') and 1 or 0`;
+
 const POLL_MS = 20;
 
 export function createCached<T>(options: CachedOptions<T>): Cached<T> {
@@ -80,41 +86,36 @@ export function createCached<T>(options: CachedOptions<T>): Cached<T> {
     }
   }
 
-  async function fly(id: string, waitMs: number, fetch: Fetch<T>): Promise<T | undefined> {
+  async function fly(id: string, waitMs: number, fetch: Fetch<T>, storing: (stored: Promise<unknown>) => void): Promise<T | undefined> {
     const ends = performance.now() + waitMs;
     const token = randomUUID();
     while (performance.now() < ends) {
-      const locked = await orMiss(redis.set(keyOf('lock', id), token, 'PX', options.fetchMs, 'NX').then((answer) => answer === 'OK'));
-      if (locked === undefined) return fetch(ends - performance.now());
-      if (locked) return fetchAndStore(id, token, () => fetch(ends - performance.now()));
-      const value = await awaitOther(id, ends);
+      const claim = await orMiss(redis.eval(CLAIM, 2, keyOf('fresh', id), keyOf('lock', id), token, options.fetchMs));
+      if (claim === undefined) return fetch(ends - performance.now());
+      if (claim === 1) {
+        count.miss.inc();
+        const fetched = await fetch(ends - performance.now());
+        // Whoever asked need not wait until it is stored.
+        storing(store(id, token, fetched));
+        return fetched;
+      }
+      const value = typeof claim === 'string' ? await readBack(id, claim) : await awaitOther(id, ends);
       if (value !== undefined) return value;
     }
     return undefined;
   }
 
-  async function fetchAndStore(id: string, token: string, fetch: () => Promise<T>): Promise<T> {
-    // Between our miss and our lock another process may have stored the value.
-    const stored = await orMiss(look(keyOf('fresh', id)));
-    if (stored !== undefined) {
-      await orMiss(redis.del(keyOf('lock', id)));
-      return stored;
-    }
-    count.miss.inc();
-    const value = await fetch();
-    const keys = [keyOf('fresh', id), keyOf('lock', id), keyOf('last', id)];
-    await orMiss(
-      redis.eval(
-        STORE,
-        keys.length,
-        ...keys,
-        token,
-        JSON.stringify(value),
-        Math.ceil(options.ttlMs(value)),
-        Math.ceil(options.keepMs(value)),
-      ),
-    );
+  /** What is stored there, and if it is not ours, out of the way with it. */
+  async function readBack(id: string, text: string): Promise<T | undefined> {
+    const value = await orMiss(Promise.resolve(text).then(decode));
+    if (value === undefined) await orMiss(redis.del(keyOf('fresh', id)));
     return value;
+  }
+
+  function store(id: string, token: string, value: T): Promise<unknown> {
+    const keys = [keyOf('fresh', id), keyOf('lock', id), keyOf('last', id)];
+    const [ttl, keep] = [Math.ceil(options.ttlMs(value)), Math.ceil(options.keepMs(value))];
+    return orMiss(redis.eval(STORE, keys.length, ...keys, token, JSON.stringify(value), ttl, keep));
   }
 
   /** Waits while another process fetches; `undefined` when it gave up or the time is over. */
@@ -134,10 +135,16 @@ export function createCached<T>(options: CachedOptions<T>): Cached<T> {
       count.shared.inc();
       return underWay;
     }
-    const flight = fly(id, waitMs, fetch).finally(() => {
-      if (flights.get(id) === flight) flights.delete(id);
+    let stored: Promise<unknown> = Promise.resolve();
+    const flight = fly(id, waitMs, fetch, (storing) => {
+      stored = storing;
     });
     flights.set(id, flight);
+    const over = async () => {
+      await stored;
+      if (flights.get(id) === flight) flights.delete(id);
+    };
+    void flight.then(over, over);
     return flight;
   }
 
@@ -161,10 +168,11 @@ export function createCached<T>(options: CachedOptions<T>): Cached<T> {
 }
 
 async function within<T>(waitMs: number, work: Promise<T | undefined>): Promise<T | undefined> {
-  const over = new AbortController();
+  const { promise: over, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(resolve, Math.max(0, waitMs), undefined);
   try {
-    return await Promise.race([work, pause(Math.max(0, waitMs), undefined, { signal: over.signal })]);
+    return await Promise.race([work, over]);
   } finally {
-    over.abort();
+    clearTimeout(timer);
   }
 }
