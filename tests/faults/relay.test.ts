@@ -96,7 +96,7 @@ describe('the relay through faults', () => {
     const publishers = await Promise.all([openPublisher(), openPublisher()]);
     const rows = steps(200, 1);
     await writeOutbox(bench.store, rows);
-    await Promise.all(publishers.map((publisher) => publishEvents(bench.store, publisher)));
+    await Promise.all(publishers.map((publisher) => publishEvents(bench.store, publisher, () => undefined)));
     await eventually(() => expect(bench.bodiesFor(listener, rows).length).toBeGreaterThan(200));
     await Promise.all(publishers.map((publisher) => publisher.close()));
   });
@@ -132,7 +132,7 @@ describe('the relay through faults', () => {
         throw new Error('killed');
       },
     };
-    await expect(publishEvents(bench.store, killed)).rejects.toThrow('killed');
+    await expect(publishEvents(bench.store, killed, () => undefined)).rejects.toThrow('killed');
     await publisher.close();
     expect(await outboxStates(bench.store, 'event')).toEqual({ pending: 20 });
 

@@ -7,6 +7,9 @@ import type { Store } from '../../shared/store/store.ts';
 /** Events published in one round; one a key, and one round of confirms. */
 const BATCH = 1_000;
 
+/** Fewer than this are a trickle: the next round can wait for company. */
+const FEW = 100;
+
 /** Pause of an event RabbitMQ refused, ms. */
 const REFUSED_PAUSE = { baseMs: 1_000, maxMs: 60_000 };
 
@@ -16,10 +19,11 @@ const REFUSED_PAUSE = { baseMs: 1_000, maxMs: 60_000 };
  * Between publishing and noting, the process may die: the events are then published again with the same ids and bodies.
  * When RabbitMQ is away nothing is noted against the rows; they wait.
  *
+ * @param lookAgain  asks for another round soon, together with what is written until then
  * @returns whether there may be more to do at once
  * @throws STORE_UNAVAILABLE
  */
-export async function publishEvents(store: Store, publisher: Publisher): Promise<boolean> {
+export async function publishEvents(store: Store, publisher: Publisher, lookAgain: () => void): Promise<boolean> {
   const state = publisher.state();
   if (state === 'off') return (await setAsideEvents(store, BATCH)) === BATCH;
   if (state !== 'ready') return false;
@@ -27,7 +31,11 @@ export async function publishEvents(store: Store, publisher: Publisher): Promise
   if (events.length === 0) return false;
   const outcomes = await publisher.publish(events.map(toMessage));
   await noteOutcomes(store, events, outcomes);
-  return outcomes.every(({ kind }) => kind !== 'unavailable');
+  if (outcomes.some(({ kind }) => kind === 'unavailable')) return false;
+  if (events.length >= FEW) return true;
+  // Later events of the same keys may be there, but are not worth a look of their own.
+  lookAgain();
+  return false;
 }
 
 async function noteOutcomes(store: Store, events: readonly PendingEvent[], outcomes: readonly PublishOutcome[]): Promise<void> {

@@ -43,7 +43,7 @@ const SECOND = 1_000;
 const COUNT_EVERY_MS = 15 * SECOND;
 
 /** Commits of this long share a round: nobody waits for an event or a bill, but the database has grants to make. */
-const GATHER_MS = 50;
+const GATHER_MS = 100;
 
 const CHANNELS = ['event', 'usage', 'notification'];
 
@@ -74,7 +74,7 @@ export async function startRelay(dependencies: RelayDependencies): Promise<Relay
   });
   const common = { logger, netMs, gatherMs: GATHER_MS, mayRun: leadership.leads };
   const loops = [
-    startRoundLoop({ ...common, name: 'events', wake: wakes.events, round: () => publishEvents(store, publisher) }),
+    startRoundLoop({ ...common, name: 'events', wake: wakes.events, round: () => publishEvents(store, publisher, wakes.events.ring) }),
     startRoundLoop({
       ...common,
       name: 'deliveries',
