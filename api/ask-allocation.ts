@@ -23,8 +23,9 @@ const BACKLOG_KEPT_MS = 250;
  */
 export async function askAllocation(deps: ServerDeps, request: AllocationRequest, waitMs: number, logger: Logger): Promise<RequestState> {
   const told = deps.outcomes.wait(request.requestId, waitMs);
-  await insertRequest(deps.store, request);
-  const handedOver = await handOver(deps, request, logger);
+  // Its place in the queue is found meanwhile.
+  const written = insertRequest(deps.store, request);
+  const handedOver = await handOver(deps, request, written, logger);
   return waitForDecision(deps, request.requestId, handedOver ? told : undefined, Date.now() + (handedOver ? waitMs : 0));
 }
 
@@ -58,13 +59,19 @@ async function waitingJobs({ producer, logger }: ServerDeps): Promise<number> {
   }
 }
 
-async function handOver({ producer, instance }: ServerDeps, request: AllocationRequest, logger: Logger): Promise<boolean> {
+async function handOver(
+  { producer, instance }: ServerDeps,
+  request: AllocationRequest,
+  written: Promise<void>,
+  logger: Logger,
+): Promise<boolean> {
   const { traceId, ...rest } = request;
   const job: NewAllocate = { ...rest, ...(traceId === undefined ? {} : { traceId }), replyTo: instance, acceptedAt: Date.now() };
   try {
-    await producer.allocate([job]);
+    await producer.allocate([job], written);
     return true;
   } catch (error) {
+    await written;
     logger.warn({ err: error, requestId: request.requestId }, 'the request could not be handed to the queue; the reconciler will');
     return false;
   }

@@ -36,8 +36,11 @@ export type RequestAgain = AllocationRequest & { readonly createdAt: Date };
  * exist nevertheless, so ask again with the same id.
  */
 export interface Producer {
-  /** Enqueues new requests in their fair order. Throws OVERLOADED when too many wait (none is taken) or Redis is 70 % full. */
-  allocate(requests: readonly NewAllocate[]): Promise<void>;
+  /**
+   * Enqueues new requests in their fair order, once `written` resolves; nothing is enqueued when it rejects.
+   * Throws OVERLOADED when too many wait (none is taken) or Redis is 70 % full.
+   */
+  allocate(requests: readonly NewAllocate[], written?: Promise<void>): Promise<void>;
   /** Enqueues accepted requests again: a finished job of the same id is forgotten first, a live one stays as it is. Never OVERLOADED. */
   allocateAgain(requests: readonly RequestAgain[]): Promise<void>;
   release(payload: ReleasePayload): Promise<void>;
@@ -80,16 +83,16 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
 
   const memory = createMemoryGuard(redis, (error) => logger.warn({ err: error }, 'the memory of Redis could not be looked at'));
 
-  async function allocate(requests: readonly NewAllocate[]): Promise<void> {
+  async function allocate(requests: readonly NewAllocate[], written?: Promise<void>): Promise<void> {
     const use = memory.use();
     if (use >= FULL) throw new SchedulerError('OVERLOADED', { details: { memoryUse: use, max: FULL }, retryAfter: 5 });
-    await addInFairOrder(requests, maxWaitingJobs);
+    await addInFairOrder(requests, maxWaitingJobs, written);
   }
 
-  async function addInFairOrder(requests: readonly NewAllocate[], maxWaiting: number): Promise<void> {
+  async function addInFairOrder(requests: readonly NewAllocate[], maxWaiting: number, written?: Promise<void>): Promise<void> {
     for (let from = 0; from < requests.length; from += BULK) {
       const group = requests.slice(from, from + BULK);
-      const placing = await placeInFairOrder(redis, prefix, group, maxWaiting);
+      const [placing] = await Promise.all([placeInFairOrder(redis, prefix, group, maxWaiting), written]);
       if (placing.kind === 'overloaded')
         throw new SchedulerError('OVERLOADED', { details: { waiting: placing.waiting, max: maxWaiting }, retryAfter: 5 });
       await addAll(
@@ -127,7 +130,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
     );
 
   return {
-    allocate: (requests) => asQueueError(() => allocate(requests)),
+    allocate: (requests, written) => asQueueError(() => allocate(requests, written)),
     allocateAgain: (requests) => asQueueError(() => allocateAgain(requests)),
     release: (payload) => asQueueError(() => releaseMany([payload])),
     releaseMany: (payloads) => asQueueError(() => releaseMany(payloads)),

@@ -28,14 +28,18 @@ const MOST_DEFERRALS = 8;
  */
 export async function decideGroup(parts: DecideGroupParts, items: readonly AllocateItem[]): Promise<GroupOutcome[]> {
   const { ready, release } = await lockAll(parts, items);
-  try {
-    const decided = ready.length === 0 ? [] : await grantGroup(parts.store, ready, parts.policy());
-    await parts.announce(ready, decided);
-    const byItem = new Map(ready.map((item, position) => [item, decided[position]]));
-    return items.map((item) => byItem.get(item) ?? { status: 'contended', requestId: item.request.requestId });
-  } finally {
+  const decided = await grant(parts, ready).catch(async (error: unknown) => {
     await release();
-  }
+    throw error;
+  });
+  // Both in one write to Redis.
+  await Promise.all([parts.announce(ready, decided), release()]);
+  const byItem = new Map(ready.map((item, position) => [item, decided[position]]));
+  return items.map((item) => byItem.get(item) ?? { status: 'contended', requestId: item.request.requestId });
+}
+
+function grant({ store, policy }: DecideGroupParts, ready: readonly AllocateItem[]): Promise<GroupOutcome[]> {
+  return ready.length === 0 ? Promise.resolve([]) : grantGroup(store, ready, policy());
 }
 
 async function lockAll({ locks, metrics }: DecideGroupParts, items: readonly AllocateItem[]) {
