@@ -1,5 +1,6 @@
 import { decideRelease, type ReleaseDecision, type ReleaseFacts, type ReleaseRequest } from '../allocation/decide-release.ts';
 import type { EndReason } from '../allocation/end-reason.ts';
+import { BY_INDEX } from './by-index.ts';
 import { type EndedAllocation, type Ending, endAllocations } from './end-allocations.ts';
 import type { Store, Transaction } from './store.ts';
 
@@ -83,6 +84,7 @@ async function readFacts(tx: Transaction, releases: readonly NamedRelease[]): Pr
     SELECT x.position, a.id, a.device_id, a.user_id, a.tenant_id, l.duration_seconds, l.end_reason,
            CASE WHEN x.device_id IS NULL THEN a.fence ELSE d.fence END AS current_fence
     FROM jsonb_to_recordset(${JSON.stringify(asked)}::jsonb) AS x(position int, allocation_id uuid, device_id uuid, user_id text)
+    CROSS JOIN ${BY_INDEX}
     CROSS JOIN LATERAL (
       (SELECT * FROM allocations WHERE x.allocation_id IS NOT NULL AND id = x.allocation_id)
       UNION ALL
