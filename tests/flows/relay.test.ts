@@ -105,7 +105,7 @@ describe('the relay publishes events', () => {
       expect(values.map(({ labels, value }) => [labels.channel, value])).toEqual([
         ['event', 0],
         ['usage', 2],
-        ['notification', 0],
+        ['notice', 0],
       ]);
     });
   });

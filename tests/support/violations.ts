@@ -84,6 +84,7 @@ export const VIOLATIONS: readonly Violation[] = [
     outbox_channel_known: [{ channel: 'pigeon' }],
     outbox_status_known: [{ status: 'lost' }],
     outbox_delivered_whole: [{ status: 'delivered' }, { delivered_at: END }],
+    outbox_notice_once: twice({ channel: 'notice', event_id: ID }),
   }),
   ...of('inbox', { inbox_pkey: twice({ event_id: 'one' }) }),
   ...of('idempotency_keys', {

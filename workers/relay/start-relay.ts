@@ -45,7 +45,7 @@ const COUNT_EVERY_MS = 15 * SECOND;
 /** Commits of this long share a round: nobody waits for an event or a bill, but the database has grants to make. */
 const GATHER_MS = 100;
 
-const CHANNELS = ['event', 'usage', 'notification'];
+const CHANNELS = ['event', 'usage', 'notice'];
 
 /**
  * Starts the relay: outbox to RabbitMQ and to the delivery jobs. Any number may run; one leads, the others wait.
