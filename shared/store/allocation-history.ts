@@ -80,18 +80,24 @@ export async function listAllocations(
     after === undefined
       ? Prisma.sql`true`
       : Prisma.sql`(a.allocated_at, a.id) < (${after.allocatedAt}::timestamptz, ${after.allocationId}::uuid)`;
+  const newest = (where: Prisma.Sql) => Prisma.sql`
+    (SELECT a.id, a.allocated_at FROM allocations a WHERE ${where} AND ${later} ORDER BY a.allocated_at DESC, a.id DESC LIMIT ${limit + 1}::int)`;
   const rows = await translated(
     store.prisma.$queryRaw<HistoryRow[]>`
-      ${SELECT_HISTORY} WHERE ${matches(filter, reach)} AND ${later} ORDER BY a.allocated_at DESC, a.id DESC LIMIT ${limit + 1}::int`,
+      SELECT ${COLUMNS}
+      FROM (SELECT id FROM (${eachOf(filter, reach, newest)}) AS found ORDER BY allocated_at DESC, id DESC LIMIT ${limit + 1}::int) AS page
+      JOIN allocations a ON a.id = page.id LEFT JOIN ledger l ON l.allocation_id = a.id
+      ORDER BY a.allocated_at DESC, a.id DESC`,
   );
   return { items: rows.slice(0, limit).map(toRecord), more: rows.length > limit };
 }
 
 /** How many allocations match, counted up to `COUNT_LIMIT`. */
 export async function countAllocations(store: Store, filter: HistoryFilter, reach: Reach): Promise<number> {
+  const some = (where: Prisma.Sql) => Prisma.sql`(SELECT 1 FROM allocations a WHERE ${where} LIMIT ${COUNT_LIMIT}::int)`;
   const rows = await translated(
     store.prisma.$queryRaw<{ total: number }[]>`
-      SELECT count(*)::int AS total FROM (SELECT 1 FROM allocations a WHERE ${matches(filter, reach)} LIMIT ${COUNT_LIMIT}::int) AS matching`,
+      SELECT least(count(*), ${COUNT_LIMIT}::int)::int AS total FROM (${eachOf(filter, reach, some)}) AS matching`,
   );
   return rows[0]?.total ?? 0;
 }
@@ -123,8 +129,6 @@ const COLUMNS = Prisma.sql`
   a.allocated_at, a.expires_at, a.ended_at, a.end_reason,
   floor(extract(epoch FROM coalesce(a.ended_at, greatest(now(), a.allocated_at)) - a.allocated_at))::int AS seconds,
   coalesce(l.duration_seconds, 0) AS billed`;
-
-const SELECT_HISTORY = Prisma.sql`SELECT ${COLUMNS} FROM allocations a LEFT JOIN ledger l ON l.allocation_id = a.id`;
 
 const SELECT_WHOLE = Prisma.sql`
   SELECT ${COLUMNS}, l.started_at AS ledger_started, l.ended_at AS ledger_ended, l.end_reason AS ledger_reason, l.status AS ledger_status,
@@ -163,8 +167,23 @@ interface WholeRow {
   ledger_settled: Date | null;
 }
 
-function matches(filter: HistoryFilter, reach: Reach): Prisma.Sql {
-  const conditions = [withinReach(reach, 'a')];
+/** The parts of a reach that each have an index: a condition with OR over both would be read from end to end. They do not overlap. */
+function partsOf(reach: Reach): Prisma.Sql[] {
+  if (reach.kind !== 'tenant') return [withinReach(reach, 'a')];
+  const { tenantId, userId } = reach;
+  if (tenantId === null) return [Prisma.sql`a.tenant_id IS NULL`, Prisma.sql`a.user_id = ${userId} AND a.tenant_id IS NOT NULL`];
+  return [Prisma.sql`a.tenant_id = ${tenantId}`, Prisma.sql`a.user_id = ${userId} AND a.tenant_id IS DISTINCT FROM ${tenantId}`];
+}
+
+function eachOf(filter: HistoryFilter, reach: Reach, select: (where: Prisma.Sql) => Prisma.Sql): Prisma.Sql {
+  return Prisma.join(
+    partsOf(reach).map((part) => select(matches(filter, part))),
+    ' UNION ALL ',
+  );
+}
+
+function matches(filter: HistoryFilter, part: Prisma.Sql): Prisma.Sql {
+  const conditions = [part];
   if (filter.userId !== undefined) conditions.push(Prisma.sql`a.user_id = ${filter.userId}`);
   if (filter.status !== undefined) conditions.push(Prisma.sql`a.status = ${filter.status}`);
   if (filter.deviceId !== undefined) conditions.push(Prisma.sql`a.device_id = ${filter.deviceId}::uuid`);
