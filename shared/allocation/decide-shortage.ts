@@ -1,9 +1,12 @@
 import { type Limits, limitHit, type Size, type Use } from '../quota/limits.ts';
 import type { Refusal } from './decide-eligibility.ts';
 
-/** What the fleet looks like to a request that found no candidate. `smallest`: the smallest device that passes the hard filters. */
+/**
+ * What the fleet looks like to requests that found no candidate. `freeWithinCaps`: matching devices that are free and that
+ * we could not lock, counted up to the number of requests. `smallest`: the smallest device that passes the hard filters.
+ */
 export interface Shortage {
-  readonly freeWithinCaps: boolean;
+  readonly freeWithinCaps: number;
   readonly existsWithinCaps: boolean;
   readonly smallest: Size | null;
 }
@@ -22,7 +25,7 @@ export type ShortageDecision =
  * of quota, named with the first limit the smallest such device would pass.
  */
 export function decideShortage(shortage: Shortage, limits: Limits, use: Use, queueIfBusy: boolean): ShortageDecision {
-  if (shortage.freeWithinCaps) return { kind: 'contended' };
+  if (shortage.freeWithinCaps > 0) return { kind: 'contended' };
   if (shortage.smallest === null) {
     return { kind: 'refused', refusal: { code: 'NO_MATCHING_DEVICE', reason: 'no device of the fleet passes the hard filters' } };
   }

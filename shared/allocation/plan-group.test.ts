@@ -81,7 +81,7 @@ function play(group: GatheredRequest[], given: GroupFacts, pool: LockedDevice[])
       const { unmet, spare } = plan.place(wanted.members, devices);
       for (const given of devices.filter((one) => !spare.includes(one))) free.splice(free.indexOf(given), 1);
       for (const member of unmet)
-        plan.settle(member, { freeWithinCaps: false, existsWithinCaps: true, smallest: { cpuCores: 4, memoryMB: 4096, storageMB: 4096 } });
+        plan.settle([member], { freeWithinCaps: 0, existsWithinCaps: true, smallest: { cpuCores: 4, memoryMB: 4096, storageMB: 4096 } });
     }
   }
   return new Map(plan.decisions());
@@ -110,7 +110,7 @@ describe('a group of requests', () => {
     );
     const [tablets, ...rest] = plan.sort();
     expect(rest).toHaveLength(0);
-    for (const member of tablets?.members ?? []) plan.settle(member, { freeWithinCaps: false, existsWithinCaps: false, smallest: null });
+    plan.settle(tablets?.members ?? [], { freeWithinCaps: 0, existsWithinCaps: false, smallest: null });
     const [phones] = plan.sort();
     plan.place(phones?.members ?? [], [device('1')]);
     expect(code(plan.decisions().get('a'))).toBe('NO_MATCHING_DEVICE');
@@ -192,22 +192,35 @@ describe('one request', () => {
     const settle = (item: GatheredRequest, shortage: Parameters<ReturnType<typeof planGroup>['settle']>[1]) => {
       const plan = planGroup([item], facts(), policy);
       const member = plan.sort()[0]?.members[0];
-      if (member !== undefined) plan.settle(member, shortage);
+      if (member !== undefined) plan.settle([member], shortage);
       return plan.decisions().get('a');
     };
     const smallest = { cpuCores: 4, memoryMB: 4096, storageMB: 4096 };
-    expect(code(settle(request('a'), { freeWithinCaps: true, existsWithinCaps: true, smallest }))).toBe('contended');
-    expect(code(settle(request('a', { asked: { queueIfBusy: true } }), { freeWithinCaps: false, existsWithinCaps: true, smallest }))).toBe(
+    expect(code(settle(request('a'), { freeWithinCaps: 1, existsWithinCaps: true, smallest }))).toBe('contended');
+    expect(code(settle(request('a', { asked: { queueIfBusy: true } }), { freeWithinCaps: 0, existsWithinCaps: true, smallest }))).toBe(
       'waiting',
     );
     expect(
-      settle(request('a', { quota: quota({ maxCpuCoresPerDevice: 2 }) }), { freeWithinCaps: false, existsWithinCaps: false, smallest }),
+      settle(request('a', { quota: quota({ maxCpuCoresPerDevice: 2 }) }), { freeWithinCaps: 0, existsWithinCaps: false, smallest }),
     ).toMatchObject({
       refusal: { code: 'QUOTA_EXCEEDED', details: { limit: 'maxCpuCoresPerDevice', max: 2 } },
     });
-    expect(settle(request('a'), { freeWithinCaps: false, existsWithinCaps: false, smallest })).toMatchObject({
+    expect(settle(request('a'), { freeWithinCaps: 0, existsWithinCaps: false, smallest })).toMatchObject({
       refusal: { code: 'QUOTA_EXCEEDED' },
     });
+  });
+
+  it('is asked again only while there is a device left for its user', () => {
+    const group = ['a', 'b', 'c', 'd'].map((id, index) => request(id, { userId: index < 2 ? 'same' : id }));
+    const plan = planGroup(group, facts(), policy);
+    const smallest = { cpuCores: 4, memoryMB: 4096, storageMB: 4096 };
+    for (const { members } of plan.sort()) plan.settle(members, { freeWithinCaps: 2, existsWithinCaps: true, smallest });
+    expect(group.map(({ request: { requestId } }) => code(plan.decisions().get(requestId)))).toEqual([
+      'contended',
+      'contended',
+      'contended',
+      'NO_DEVICE_AVAILABLE',
+    ]);
   });
 
   it('shares a class with requests that want the same, and looks at own devices only where the tenant has some', () => {

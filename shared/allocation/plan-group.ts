@@ -55,8 +55,8 @@ export interface GroupPlan {
   sort(): PlacementClass[];
   /** Hands the devices of a class to its members in order. Returns members left without, and devices left over. */
   place(members: readonly Open[], devices: readonly LockedDevice[]): { unmet: readonly Open[]; spare: readonly LockedDevice[] };
-  /** Decides one member for which no device was found. */
-  settle(member: Open, shortage: Shortage): void;
+  /** Decides the members of a class for which no device was found. */
+  settle(members: readonly Open[], shortage: Shortage): void;
   /** The decision of every request, by request id. */
   decisions(): ReadonlyMap<string, Decision>;
 }
@@ -145,12 +145,26 @@ export function planGroup(group: readonly GatheredRequest[], facts: GroupFacts, 
     return { unmet, spare };
   }
 
+  /**
+   * Of devices that another worker is deciding on, each may be left to one of us: so many users ask again, in the order
+   * asked, and for whoever comes after them none is left. Counted are users, since a second request of the same one may
+   * be held up by the limit and then takes none.
+   */
+  function settle(members: readonly Open[], shortage: Shortage): void {
+    const claiming = new Set<string>();
+    for (const member of members) {
+      const left = Math.max(0, shortage.freeWithinCaps - claiming.size);
+      if (left > 0) claiming.add(member.gathered.request.userId);
+      const seen = { ...shortage, freeWithinCaps: left };
+      decide(member.gathered, decideShortage(seen, member.limits, useOf(member.gathered), member.gathered.request.asked.queueIfBusy));
+    }
+  }
+
   return {
     undecided: () => group.length - decisions.size,
     sort,
     place,
-    settle: (member, shortage) =>
-      decide(member.gathered, decideShortage(shortage, member.limits, useOf(member.gathered), member.gathered.request.asked.queueIfBusy)),
+    settle,
     decisions: () => decisions,
   };
 }

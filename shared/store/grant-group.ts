@@ -48,8 +48,7 @@ async function decideAndWrite(
       const { unmet, spare } = plan.place(wanted.members, devices);
       taken.push(...devices.filter((device) => !spare.includes(device)).map((device) => device.id));
       if (unmet.length === 0) continue;
-      const shortage = await readShortage(tx, wanted, taken);
-      for (const member of unmet) plan.settle(member, shortage);
+      plan.settle(unmet, await readShortage(tx, wanted, taken, unmet.length));
     }
   }
   const outcomes = await commitGrants(tx, group, plan.decisions(), policy.strategy, startsAt);

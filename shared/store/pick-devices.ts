@@ -58,25 +58,32 @@ export async function pickDevices(
 }
 
 /**
- * Looks at the fleet for a class that found no device: is one free but locked elsewhere, does one exist at all, and
+ * Looks at the fleet for a class that found no device: how many are free but locked elsewhere, does one exist at all, and
  * which is the smallest? Three index probes.
  *
  * @param taken  devices this transaction has given out already
+ * @param unmet  requests that found none: more devices than that are not counted
  */
-export async function readShortage(tx: Transaction, { requirement }: PlacementClass, taken: readonly string[]): Promise<Shortage> {
+export async function readShortage(
+  tx: Transaction,
+  { requirement }: PlacementClass,
+  taken: readonly string[],
+  unmet: number,
+): Promise<Shortage> {
   const specs = meetsSpecs(requirement);
   const caps = withinCaps(requirement);
   const [row] = await tx.$queryRaw<
-    { free: boolean; exists: boolean; smallest: { cpu_cores: number; memory_mb: number; storage_mb: number } | null }[]
+    { free: number; exists: boolean; smallest: { cpu_cores: number; memory_mb: number; storage_mb: number } | null }[]
   >`
     SELECT
-      EXISTS (SELECT FROM devices d WHERE ${FREE} AND ${specs} AND ${caps} AND ${unreserved(requirement)} AND ${notIn(taken)}) AS free,
+      (SELECT count(*)::int FROM (
+        SELECT FROM devices d WHERE ${FREE} AND ${specs} AND ${caps} AND ${unreserved(requirement)} AND ${notIn(taken)} LIMIT ${unmet}::int) f) AS free,
       EXISTS (SELECT FROM devices d WHERE d.status <> 'deleted' AND ${specs} AND ${caps}) AS exists,
       (SELECT jsonb_build_object('cpu_cores', d.cpu_cores, 'memory_mb', d.memory_mb, 'storage_mb', d.storage_mb)
        FROM devices d WHERE d.status <> 'deleted' AND ${specs} ORDER BY d.cpu_cores, d.memory_mb, d.storage_mb LIMIT 1) AS smallest`;
   const smallest = row?.smallest ?? null;
   return {
-    freeWithinCaps: row?.free ?? false,
+    freeWithinCaps: row?.free ?? 0,
     existsWithinCaps: row?.exists ?? false,
     smallest: smallest === null ? null : toSize(smallest),
   };

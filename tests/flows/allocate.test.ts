@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { GatheredRequest } from '../../shared/allocation/facts.ts';
 import type { AllocateOutcome } from '../../shared/allocation/outcome.ts';
+import { grantGroup } from '../../shared/store/grant-group.ts';
 import { addDevices, alike } from '../support/fleet.ts';
 import { readInvariants } from '../support/invariants.ts';
 import { metricValue } from '../support/neighbours.ts';
+import { newRequest } from '../support/requests.ts';
 import { type Wired, wire } from '../support/wire.ts';
 
 let wired: Wired;
@@ -18,6 +21,11 @@ beforeEach(async () => {
 const codeOf = (outcome: AllocateOutcome) => ('code' in outcome ? outcome.code : outcome.status);
 const tally = (outcomes: readonly AllocateOutcome[]) =>
   Object.fromEntries([...Map.groupBy(outcomes, codeOf)].map(([code, group]) => [code, group.length]));
+const gathered = (userId: string): GatheredRequest => ({
+  request: { ...newRequest({ userId }), traceId: undefined },
+  quota: { kind: 'known', stale: false, quota: { status: 'active', limits: {}, usage: null, validFrom: null, validUntil: null } },
+  balance: { kind: 'allowed', status: 'active', balance: 1 },
+});
 const deviceOf = (outcome: AllocateOutcome) => (outcome.status === 'granted' ? outcome.allocation.deviceId : codeOf(outcome));
 
 describe('a device', () => {
@@ -37,6 +45,23 @@ describe('a device', () => {
     expect(tally(outcomes)).toEqual({ granted: 60, NO_DEVICE_AVAILABLE: 120 });
     expect(new Set(outcomes.filter(({ status }) => status === 'granted').map(deviceOf)).size).toBe(60);
     expect(await readInvariants(wired.store)).toEqual([]);
+  });
+});
+
+describe('devices another worker is deciding on', () => {
+  it('let as many requests ask again; the rest of the group is told that none is left', async () => {
+    const { store, allocation } = wired;
+    await addDevices(store, alike(2));
+    const group = Array.from({ length: 10 }, (_, index) => gathered(`user-${index}`));
+    const outcomes = await store.transaction(async (other) => {
+      await other.$queryRaw`SELECT id FROM devices FOR UPDATE`;
+      return grantGroup(store, group, { ...allocation.outagePolicy, strategy: 'resource_based' });
+    });
+    expect(outcomes.map((outcome) => ('code' in outcome ? outcome.code : outcome.status))).toEqual([
+      'contended',
+      'contended',
+      ...Array.from({ length: 8 }, () => 'NO_DEVICE_AVAILABLE'),
+    ]);
   });
 });
 

@@ -156,9 +156,9 @@ describe('the devices Postgres picks', () => {
     };
     const wish: Preference = { providerType: null, region: null, androidVersion: null, lastDeviceId: null, avoidDeviceIds: [] };
     const shortage = (changes: Partial<Requirement>) =>
-      store.transaction((tx) => readShortage(tx, { requirement: { ...need, ...changes }, preference: wish, members: [] }, []));
-    expect(await shortage({})).toMatchObject({ freeWithinCaps: false, existsWithinCaps: false, smallest: { cpuCores: 5 } });
-    expect(await shortage({ caps: NO_CAPS })).toMatchObject({ freeWithinCaps: true, existsWithinCaps: true });
-    expect(await shortage({ minCpu: 99 })).toEqual({ freeWithinCaps: false, existsWithinCaps: false, smallest: null });
+      store.transaction((tx) => readShortage(tx, { requirement: { ...need, ...changes }, preference: wish, members: [] }, [], 1));
+    expect(await shortage({})).toMatchObject({ freeWithinCaps: 0, existsWithinCaps: false, smallest: { cpuCores: 5 } });
+    expect(await shortage({ caps: NO_CAPS })).toMatchObject({ freeWithinCaps: 1, existsWithinCaps: true });
+    expect(await shortage({ minCpu: 99 })).toEqual({ freeWithinCaps: 0, existsWithinCaps: false, smallest: null });
   });
 });
