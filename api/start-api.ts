@@ -55,7 +55,7 @@ export async function startApi(life: Life, options: ApiOptions): Promise<{ port:
 
   const instance = randomUUID();
   const outcomes = await createOutcomeListener(subscriber, prefix, instance, logger);
-  life.onClose('outcomes', () => atMost(CLOSE_MS, outcomes.close()));
+  life.onClose('outcomes', outcomes.close);
   const producer = createProducer({ redis: queueRedis, prefix, maxWaitingJobs: options.maxWaitingJobs, logger });
   life.onClose('producer', () => atMost(CLOSE_MS, producer.close()));
 

@@ -43,8 +43,8 @@ export class ClientConnection {
     }
   }
 
-  async close(): Promise<void> {
-    await this.#listening?.close();
+  close(): void {
+    this.#listening?.close();
     closeRedis(this.#subscriber);
     closeRedis(this.redis);
   }

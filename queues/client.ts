@@ -164,7 +164,7 @@ export class SchedulerClient {
   /** Lets go of Redis. Requests live on. */
   async close(): Promise<void> {
     await this.#producer.close();
-    await this.#connection.close();
+    this.#connection.close();
   }
 
   async #ask(requests: readonly NewAllocate[], wait: WaitOptions): Promise<Map<string, AllocateResult>> {

@@ -34,7 +34,8 @@ export interface OutcomeListener {
    * @returns the outcome as it was published, or undefined after `timeoutMs`, on `signal` or on close
    */
   wait(id: string, timeoutMs: number, signal?: AbortSignal): Promise<unknown>;
-  close(): Promise<void>;
+  /** Lets everybody go who waits, at once. The subscription ends with its connection: Redis may be gone, and is not asked. */
+  close(): void;
 }
 
 /**
@@ -83,11 +84,9 @@ export async function createOutcomeListener(
     if (same?.size === 0) waiters.delete(id);
   }
 
-  async function close(): Promise<void> {
+  function close(): void {
     subscriber.off('message', hear);
     for (const same of waiters.values()) for (const settle of same) settle();
-    // A connection that is not ready keeps commands for later; nobody would be there then.
-    if (subscriber.status === 'ready') await subscriber.unsubscribe(channel);
   }
 
   return { wait, close };

@@ -115,24 +115,42 @@ function logStateChanges(redis: RedisClient, kind: RedisKind, logger: Connection
   });
 }
 
-/** Resolves when the connection can be used. Throws QUEUE_UNAVAILABLE after `timeoutMs`, or when it is closed meanwhile. */
-export function whenReady(redis: RedisClient, timeoutMs: number): Promise<void> {
-  if (redis.status === 'ready') return Promise.resolve();
-  return new Promise((resolve, reject) => {
-    const finish = (settle: () => void) => () => {
-      clearTimeout(timer);
+/** One look-out for each connection that is not there yet, however many wait for it. */
+const settling = new WeakMap<RedisClient, Promise<'ready' | 'end'>>();
+
+function untilSettled(redis: RedisClient): Promise<'ready' | 'end'> {
+  const known = settling.get(redis);
+  if (known !== undefined) return known;
+  const settled = new Promise<'ready' | 'end'>((resolve) => {
+    const finish = (how: 'ready' | 'end') => () => {
+      settling.delete(redis);
       redis.off('ready', ready);
       redis.off('end', ended);
-      settle();
+      resolve(how);
     };
-    const fail = (message: string) => finish(() => reject(new SchedulerError('QUEUE_UNAVAILABLE', { messages: [message] })));
-    const ready = finish(resolve);
-    const ended = fail('The connection to Redis is closed.');
-    const timer = setTimeout(fail(`Redis was not ready within ${Math.round(timeoutMs)} ms.`), timeoutMs);
+    const ready = finish('ready');
+    const ended = finish('end');
     redis.on('ready', ready);
     redis.on('end', ended);
-    if (redis.status === 'end') ended();
   });
+  settling.set(redis, settled);
+  return settled;
+}
+
+function withinTime<T>(work: Promise<T>, timeoutMs: number): Promise<T | 'late'> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, timeoutMs, 'late');
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+/** Resolves when the connection can be used. Throws QUEUE_UNAVAILABLE after `timeoutMs`, or when it is closed meanwhile. */
+export async function whenReady(redis: RedisClient, timeoutMs: number): Promise<void> {
+  if (redis.status === 'ready') return;
+  const how = redis.status === 'end' ? 'end' : await withinTime(untilSettled(redis), timeoutMs);
+  if (how === 'ready') return;
+  const message = how === 'end' ? 'The connection to Redis is closed.' : `Redis was not ready within ${Math.round(timeoutMs)} ms.`;
+  throw new SchedulerError('QUEUE_UNAVAILABLE', { messages: [message] });
 }
 
 /**

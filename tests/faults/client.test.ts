@@ -1,10 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { SchedulerClient } from '../../queues/client.ts';
 import { allocatePayload } from '../../queues/jobs/allocate.ts';
+import { createLogger } from '../../shared/logger.ts';
 import { checked } from '../../shared/run/queue-worker.ts';
+import { closeRedis, createRedis, whenReady } from '../../shared/run/redis.ts';
 import { eventually } from '../support/eventually.ts';
 import { type PrivateRedis, startPrivateRedis } from '../support/private-redis.ts';
 import { openQueueBench, type QueueBench } from '../support/queue-bench.ts';
+import { startTcpProxy } from '../support/tcp-proxy.ts';
 
 let server: PrivateRedis;
 let bench: QueueBench;
@@ -42,6 +45,31 @@ describe('a client', () => {
     const asking = expect(early.allocate('user-1', {}, { timeoutMs: 60_000 })).rejects.toThrow('The connection to Redis is closed.');
     await early.close();
     await asking;
+  });
+
+  test('looks out for its connection once, however many ask before it is there', async () => {
+    await server.kill();
+    const redis = createRedis('producer', server.address, createLogger('test', 'silent'));
+    const before = redis.listenerCount('ready') + redis.listenerCount('end');
+    const waiting = Promise.all(Array.from({ length: 50 }, () => whenReady(redis, 20_000)));
+    expect(redis.listenerCount('ready') + redis.listenerCount('end')).toBe(before + 2);
+    await expect(whenReady(redis, 1)).rejects.toThrow('Redis was not ready within 1 ms.');
+    await server.start();
+    await waiting;
+    expect(redis.listenerCount('ready') + redis.listenerCount('end')).toBe(before);
+    closeRedis(redis);
+  });
+
+  test('closes at once although its Redis has fallen silent', async () => {
+    const { hostname, port } = new URL(server.address.url);
+    const network = await startTcpProxy({ hostname, port });
+    const far = new SchedulerClient({ redis: { url: `redis://127.0.0.1:${network.port}/0` }, service: 'orders', prefix: bench.prefix });
+    const { requestId = '' } = { ...(await far.allocate('user-1', {}, { timeoutMs: 50 })) };
+    network.stall();
+    const waiting = far.waitFor(requestId, { timeoutMs: 60_000 }).catch((error: unknown) => error);
+    await far.close();
+    await waiting;
+    await network.close();
   });
 });
 

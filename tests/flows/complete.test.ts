@@ -18,8 +18,8 @@ beforeEach(async () => {
   listener = await createOutcomeListener(subscriber, prefix, 'here', logger);
 });
 
-afterEach(async () => {
-  await listener.close();
+afterEach(() => {
+  listener.close();
   closeRedis(redis);
   closeRedis(subscriber);
 });
@@ -66,7 +66,7 @@ describe('whoever waits for an outcome', () => {
     expect(await listener.wait('d', 60_000, gone.signal)).toBeUndefined();
     expect(await listener.wait('e', 0)).toBeUndefined();
     expect(await waiting[0]).toBeUndefined();
-    await listener.close();
+    listener.close();
     expect(await Promise.all(waiting)).toEqual([undefined, undefined, undefined]);
   });
 
@@ -80,6 +80,6 @@ describe('whoever waits for an outcome', () => {
   test('can close while Redis is away', async () => {
     subscriber.disconnect();
     await eventually(() => expect(subscriber.status).toBe('end'));
-    await listener.close();
+    listener.close();
   });
 });
