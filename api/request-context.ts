@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
+import { writeTrace } from '../shared/trace.ts';
 
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
@@ -16,9 +17,9 @@ export function requestIdOf(headers: IncomingHttpHeaders): string {
   return trace === undefined ? randomUUID() : trace.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
-/** What follows a request into jobs, events and calls: the trace it belongs to, else its own id. */
+/** What follows a request into jobs, events and calls: its own id and the trace it belongs to. */
 export function traceIdOf(headers: IncomingHttpHeaders, requestId: string): string {
-  return traceOf(headers) ?? requestId;
+  return writeTrace({ requestId, traceId: traceOf(headers) });
 }
 
 /** The trace id of a well-formed W3C `traceparent`, 32 hexadecimal digits. */

@@ -6,6 +6,7 @@ import type { Metrics } from '../metrics.ts';
 import type { Backoff } from './backoff.ts';
 import { type BrokerConnection, openBrokerConnection } from './connection.ts';
 import { SupervisedChannel } from './supervised-channel.ts';
+import type { TraceHeaders } from './traceparent.ts';
 
 /** `off`: no address is configured. `blocked`: connected, but RabbitMQ is short of memory or disk. */
 export type BrokerState = 'off' | 'connecting' | 'ready' | 'blocked' | 'closed';
@@ -19,7 +20,7 @@ export interface OutgoingMessage {
   /** Sent as JSON. */
   readonly body: Readonly<Record<string, unknown>>;
   readonly createdAt: Date;
-  readonly traceparent: string;
+  readonly headers: TraceHeaders;
 }
 
 /**
@@ -208,7 +209,7 @@ function propertiesOf(message: OutgoingMessage) {
     messageId: message.messageId,
     timestamp: Math.floor(message.createdAt.getTime() / 1_000),
     type: message.routingKey,
-    headers: { traceparent: message.traceparent },
+    headers: { ...message.headers },
     mandatory: true,
   };
 }

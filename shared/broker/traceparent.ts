@@ -1,18 +1,25 @@
+import { readTrace } from '../trace.ts';
+
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
-const TRACE_ID = /^[0-9a-f]{32}$/;
+
+/** Headers of a message that say what led to it. */
+export interface TraceHeaders {
+  readonly traceparent: string;
+  readonly 'x-request-id'?: string;
+}
 
 /**
- * The `traceparent` header of a message (https://www.w3.org/TR/trace-context/).
+ * The `traceparent` header of a message (https://www.w3.org/TR/trace-context/), and the `x-request-id` where one led to it.
  *
- * A trace that led to the event goes on; an event without one starts its own. Both are derived, so a repeat carries the same.
+ * A trace that led to the event goes on; an event without one starts its own. All are derived, so a repeat carries the same.
  *
- * @param traceId  what was stored with the event: a whole traceparent, a trace id (32 hex digits, dashes ignored), or nothing
+ * @param trace    what was stored with the event: a whole traceparent, what follows a request (`shared/trace.ts`), or nothing
  * @param eventId  a UUID
  */
-export function traceparentOf(traceId: string | undefined, eventId: string): string {
-  const said = traceId?.toLowerCase() ?? '';
-  if (TRACEPARENT.test(said)) return said;
+export function traceHeadersOf(trace: string | undefined, eventId: string): TraceHeaders {
+  const said = trace ?? '';
+  if (TRACEPARENT.test(said.toLowerCase())) return { traceparent: said.toLowerCase() };
   const event = eventId.replaceAll('-', '').toLowerCase();
-  const trace = said.replaceAll('-', '');
-  return `00-${TRACE_ID.test(trace) ? trace : event}-${event.slice(16)}-01`;
+  const { traceId = event, requestId } = readTrace(said);
+  return { traceparent: `00-${traceId}-${event.slice(16)}-01`, ...(requestId === undefined ? {} : { 'x-request-id': requestId }) };
 }

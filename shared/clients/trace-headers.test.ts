@@ -27,6 +27,12 @@ describe('the headers of a trace', () => {
     for (const text of ['', 'two\r\nlines', 'größer', 'x'.repeat(201)]) expect(traceHeaders(text)['x-request-id']).toBe(traceOf(text));
   });
 
+  test('carry both, the id of the request and the trace it belongs to', () => {
+    const headers = traceHeaders('4bf92f3577b34da6a3ce929d0e0e4736 order-17');
+    expect(headers['x-request-id']).toBe('order-17');
+    expect(TRACEPARENT.exec(headers.traceparent)?.[1]).toBe('4bf92f3577b34da6a3ce929d0e0e4736');
+  });
+
   test('are new where nobody gave an id', () => {
     expect(traceOf(undefined)).not.toBe(traceOf(undefined));
   });

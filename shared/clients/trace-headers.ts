@@ -1,19 +1,19 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { readTrace } from '../trace.ts';
 
 /**
  * `X-Request-ID` and a W3C `traceparent` for one call.
  *
- * @param traceId  the caller's id: a trace id of 32 hexadecimal digits, a UUID, or any text (then hashed into a trace id)
+ * @param trace  what follows the request (`shared/trace.ts`); a text without a trace id is hashed into one
  */
-export function traceHeaders(traceId: string | undefined): { 'x-request-id': string; traceparent: string } {
-  const given = traceId ?? randomUUID();
+export function traceHeaders(trace: string | undefined): { 'x-request-id': string; traceparent: string } {
+  const given = trace ?? randomUUID();
+  const { requestId = '', traceId = hashOf(given) } = readTrace(given);
   // What no header can carry would fail the call, and many such calls would open the breaker for everybody.
-  const requestId = /^[\x21-\x7e][\x20-\x7e]{0,199}$/.test(given) ? given : traceOf(given);
-  return { 'x-request-id': requestId, traceparent: `00-${traceOf(given)}-${randomBytes(8).toString('hex')}-01` };
+  const said = /^[\x21-\x7e][\x20-\x7e]{0,199}$/.test(requestId) ? requestId : traceId;
+  return { 'x-request-id': said, traceparent: `00-${traceId}-${randomBytes(8).toString('hex')}-01` };
 }
 
-function traceOf(requestId: string): string {
-  const digits = requestId.replaceAll('-', '').toLowerCase();
-  if (/^[0-9a-f]{32}$/.test(digits) && !/^0+$/.test(digits)) return digits;
-  return createHash('sha256').update(requestId).digest('hex').slice(0, 32);
+function hashOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 32);
 }

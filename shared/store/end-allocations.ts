@@ -48,7 +48,7 @@ export interface Ending {
  */
 export async function endAllocations(
   tx: Transaction,
-  ends: readonly { allocationId: string; reason: EndReason }[],
+  ends: readonly { allocationId: string; reason: EndReason; traceId?: string | undefined }[],
   ending: Ending,
 ): Promise<EndedAllocation[]> {
   if (ends.length === 0) return [];
@@ -71,22 +71,23 @@ export async function endAllocations(
       SELECT id, device_id, device_name, user_id, tenant_id, cpu_cores, memory_mb, storage_mb, allocated_at, ended_at, duration_seconds, end_reason FROM ended
     )
     SELECT id, device_id, user_id, tenant_id, fence, cpu_cores, memory_mb, storage_mb, ended_at, duration_seconds, end_reason FROM ended`;
-  await announce(tx, rows);
+  await announce(tx, rows, new Map(ends.map(({ allocationId, traceId }) => [allocationId, traceId])));
   return rows.map(toEnded);
 }
 
-async function announce(tx: Transaction, rows: readonly EndedRow[]): Promise<void> {
+async function announce(tx: Transaction, rows: readonly EndedRow[], traces: ReadonlyMap<string, string | undefined>): Promise<void> {
   if (rows.length === 0) return;
   const outbox = rows.flatMap((row) => {
     const ended = toEnded(row);
     const size = { cpuCores: row.cpu_cores, memoryMB: row.memory_mb, storageMB: row.storage_mb };
-    return [...allocationEnded(ended).map(eventRow), usageReport('decrement', { ...ended, ...size })];
+    const trace_id = traces.get(row.id) ?? null;
+    return [...allocationEnded(ended).map(eventRow), usageReport('decrement', { ...ended, ...size })].map((out) => ({ ...out, trace_id }));
   });
   await tx.$executeRaw`
-    INSERT INTO outbox (channel, topic, key, payload)
-    SELECT x.channel, x.topic, x.key, x.payload
-    FROM ROWS FROM (jsonb_to_recordset(${JSON.stringify(outbox)}::jsonb) AS (channel text, topic text, key text, payload jsonb))
-      WITH ORDINALITY AS x(channel, topic, key, payload, position)
+    INSERT INTO outbox (channel, topic, key, payload, trace_id)
+    SELECT x.channel, x.topic, x.key, x.payload, x.trace_id
+    FROM ROWS FROM (jsonb_to_recordset(${JSON.stringify(outbox)}::jsonb) AS (channel text, topic text, key text, payload jsonb, trace_id text))
+      WITH ORDINALITY AS x(channel, topic, key, payload, trace_id, position)
     ORDER BY x.position`;
 }
 

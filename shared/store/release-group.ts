@@ -8,6 +8,8 @@ import type { Store, Transaction } from './store.ts';
 export interface NamedRelease extends ReleaseRequest {
   readonly allocationId: string | undefined;
   readonly deviceId: string | undefined;
+  /** What follows the release into its events and reports. */
+  readonly traceId?: string | undefined;
 }
 
 export type ReleaseResult =
@@ -63,12 +65,12 @@ export async function releaseGroup(store: Store, releases: readonly NamedRelease
 }
 
 function endsOf(releases: readonly NamedRelease[], decisions: readonly ReleaseDecision[], facts: ReadonlyMap<number, ReleaseFacts>) {
-  const ends = new Map<string, { allocationId: string; reason: EndReason; position: number }>();
+  const ends = new Map<string, { allocationId: string; reason: EndReason; traceId: string | undefined; position: number }>();
   decisions.forEach((decision, position) => {
     const allocationId = facts.get(position)?.allocationId;
     const reason = releases[position]?.endReason;
     if (decision.kind === 'end' && allocationId !== undefined && reason !== undefined && !ends.has(allocationId))
-      ends.set(allocationId, { allocationId, reason, position });
+      ends.set(allocationId, { allocationId, reason, traceId: releases[position]?.traceId, position });
   });
   return [...ends.values()];
 }

@@ -52,7 +52,7 @@ function message(overrides: Partial<OutgoingMessage> = {}): OutgoingMessage {
     routingKey: 'device.allocated',
     body: { eventId: messageId, note: 'ünïcode' },
     createdAt: new Date('2026-01-02T03:04:05.678Z'),
-    traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`,
+    headers: { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, 'x-request-id': 'order-17' },
     ...overrides,
   };
 }
@@ -75,7 +75,7 @@ describe('publishing', () => {
       contentType: 'application/json',
       messageId: sent.messageId,
       timestamp: 1_767_323_045,
-      headers: { traceparent: sent.traceparent },
+      headers: sent.headers,
     });
     expect(JSON.parse(arrived.content.toString('utf8'))).toEqual(sent.body);
   });

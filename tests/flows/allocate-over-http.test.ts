@@ -46,6 +46,22 @@ describe('POST /scheduler/devices/allocate', () => {
     expect(seenByAdmin.text).not.toContain('10.9.8.7');
   });
 
+  test('is followed by the ids of caller and trace into its row, its events and reports, and so is its release', async () => {
+    await bench.addDevices(1);
+    const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
+    const as = await asUser('ann');
+    const headers = { 'x-request-id': 'order-17', traceparent: `00-${traceId}-00f067aa0ba902b7-01` };
+    const { body } = await api.call('POST', '/scheduler/devices/allocate', { as, headers, body: { userId: 'ann' } });
+    const traces = async () => [...new Set((await bench.store.prisma.outboxEntry.findMany()).map((row) => row.traceId))];
+    expect(await traces()).toEqual([`${traceId} order-17`]);
+    expect(await bench.store.prisma.request.findFirst()).toMatchObject({ traceId: `${traceId} order-17` });
+
+    await bench.store.prisma.$executeRaw`TRUNCATE outbox`;
+    const release = { allocationId: body.data.allocationId };
+    await api.call('POST', '/scheduler/devices/release', { as, headers: { ...headers, 'x-request-id': 'order-18' }, body: release });
+    expect(await traces()).toEqual([`${traceId} order-18`]);
+  });
+
   test('answers 202 with a place to look when it may not wait', async () => {
     await bench.addDevices(1);
 

@@ -15,12 +15,13 @@ export interface ReleaseParts {
  * @throws SchedulerError STORE_UNAVAILABLE; the queue tries again
  */
 export async function release({ collector, metrics }: ReleaseParts, payload: ReleasePayload): Promise<ReleaseOutcome> {
-  const { userId, tenantId, fence, endReason, allocationId, deviceId } = payload;
+  const { userId, tenantId, fence, endReason, allocationId, deviceId, traceId } = payload;
   const result = await collector.submit({
     userId,
     tenantId,
     fence,
     endReason,
+    traceId,
     allocationId,
     deviceId: allocationId === undefined ? deviceId : undefined,
   });

@@ -1,5 +1,5 @@
 import type { OutgoingMessage, Publisher, PublishOutcome } from '../../shared/broker/publisher.ts';
-import { traceparentOf } from '../../shared/broker/traceparent.ts';
+import { traceHeadersOf } from '../../shared/broker/traceparent.ts';
 import { exchangeOf, publishedBody } from '../../shared/events.ts';
 import { markDelivered, type PendingEvent, readDueEvents, recordFailures, setAsideEvents } from '../../shared/store/outbox.ts';
 import type { Store } from '../../shared/store/store.ts';
@@ -59,6 +59,6 @@ function toMessage(event: PendingEvent): OutgoingMessage {
     routingKey: event.topic,
     body: publishedBody(event),
     createdAt: event.createdAt,
-    traceparent: traceparentOf(event.traceId ?? undefined, event.eventId),
+    headers: traceHeadersOf(event.traceId ?? undefined, event.eventId),
   };
 }
