@@ -8,7 +8,7 @@ import type { Place } from './fair-order-model.ts';
 import { FORGET_FINISHED, UNDER_WAY } from './job-scripts.ts';
 import { type AllocatePayload, allocateJob, type NewAllocate } from './jobs/allocate.ts';
 import { type CancelPayload, cancelJob } from './jobs/cancel.ts';
-import { type DeliverPayload, deliverJob, deliverJobName } from './jobs/deliver.ts';
+import { type DeliverPayload, deliverJob } from './jobs/deliver.ts';
 import { type MaintenanceJobName, type MaintenancePayload, maintenanceJob } from './jobs/maintenance.ts';
 import { type ReleasePayload, releaseJob } from './jobs/release.ts';
 import { createMemoryGuard, FULL } from './memory-guard.ts';
@@ -78,6 +78,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
   const allocations = open(QUEUES.allocate);
   const releases = open(QUEUES.release);
   const deliveries = open(QUEUES.delivery);
+  const notices = open(QUEUES.notice);
   const maintenance = open<MaintenancePayload>(QUEUES.maintenance);
   const jobKeys = `${prefix}:${QUEUES.allocate}`;
 
@@ -129,6 +130,17 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
       payloads.map((data) => ({ name: releaseJob.name, data, opts: { ...releaseJob.options, jobId: releaseJob.idOf(data) } })),
     );
 
+  async function deliver(payloads: readonly DeliverPayload[]): Promise<void> {
+    const entryOf = (data: DeliverPayload) => ({
+      name: deliverJob.of[data.kind].name,
+      data,
+      opts: { ...deliverJob.options, jobId: deliverJob.idOf(data) },
+    });
+    const to = (queue: QueueName) => payloads.filter(({ kind }) => deliverJob.of[kind].queue === queue).map(entryOf);
+    await addAll(deliveries, to(QUEUES.delivery));
+    await addAll(notices, to(QUEUES.notice));
+  }
+
   return {
     allocate: (requests, written) => asQueueError(() => allocate(requests, written)),
     allocateAgain: (requests) => asQueueError(() => allocateAgain(requests)),
@@ -136,20 +148,14 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
     releaseMany: (payloads) => asQueueError(() => releaseMany(payloads)),
     cancel: (data) =>
       asQueueError(() => addAll(releases, [{ name: cancelJob.name, data, opts: { ...cancelJob.options, jobId: cancelJob.idOf(data) } }])),
-    deliver: (payloads) =>
-      asQueueError(() =>
-        addAll(
-          deliveries,
-          payloads.map((data) => ({ name: deliverJobName(data), data, opts: { ...deliverJob.options, jobId: deliverJob.idOf(data) } })),
-        ),
-      ),
+    deliver: (payloads) => asQueueError(() => deliver(payloads)),
     runNow: (name) => asQueueError(() => addAll(maintenance, [{ name, data: { by: 'operator' }, opts: maintenanceJob.options }])),
     hasJob: (queue, id) => asQueueError(async () => (await redis.exists(`${prefix}:${queue}:${id}`)) === 1),
     underWay: (requestIds) => asQueueError(() => underWay(requestIds)),
     asked: (requestId) => asQueueError(() => asked(requestId)),
     waiting: () => asQueueError(async () => (await redis.zcard(`${jobKeys}:prioritized`)) + (await redis.llen(`${jobKeys}:wait`))),
     close: async () => {
-      for (const queue of [allocations, releases, deliveries, maintenance]) await queue.close();
+      for (const queue of [allocations, releases, deliveries, notices, maintenance]) await queue.close();
     },
   };
 }
