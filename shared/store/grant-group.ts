@@ -1,3 +1,4 @@
+import { type BatchRule, decideBatch } from '../allocation/decide-batch.ts';
 import type { GatheredRequest, OutagePolicy } from '../allocation/facts.ts';
 import type { AllocateOutcome } from '../allocation/outcome.ts';
 import { planGroup } from '../allocation/plan-group.ts';
@@ -20,13 +21,19 @@ export type GroupOutcome = AllocateOutcome | { readonly status: 'contended'; rea
  *
  * The same request twice in the group is decided once. Nothing is called over the network in here but Postgres.
  *
+ * @param batch  how the requests stand to each other when they were asked for as one batch
  * @returns outcomes in the order of the requests
  * @throws SchedulerError STORE_UNAVAILABLE when Postgres is away; nothing of the group has happened then, or (answer
  *   lost after the commit) a repeat finds it settled
  */
-export async function grantGroup(store: Store, group: readonly GatheredRequest[], policy: GrantPolicy): Promise<GroupOutcome[]> {
+export async function grantGroup(
+  store: Store,
+  group: readonly GatheredRequest[],
+  policy: GrantPolicy,
+  batch?: BatchRule,
+): Promise<GroupOutcome[]> {
   const once = [...new Map(group.map((gathered) => [gathered.request.requestId, gathered])).values()];
-  const outcomes = await store.transaction((tx) => decideAndWrite(tx, once, policy));
+  const outcomes = await store.transaction((tx) => decideAndWrite(tx, once, policy, batch));
   return group.map(({ request }) => outcomes.get(request.requestId) ?? { status: 'contended', requestId: request.requestId });
 }
 
@@ -34,6 +41,7 @@ async function decideAndWrite(
   tx: Transaction,
   group: readonly GatheredRequest[],
   policy: GrantPolicy,
+  batch: BatchRule | undefined,
 ): Promise<Map<string, AllocateOutcome>> {
   await lockUsers(tx, group);
   const facts = await readGroupFacts(tx, group);
@@ -51,8 +59,10 @@ async function decideAndWrite(
       plan.settle(unmet, await readShortage(tx, wanted, taken, unmet.length));
     }
   }
-  const outcomes = await commitGrants(tx, group, plan.decisions(), policy.strategy, startsAt);
-  const settled = [...plan.decisions()].flatMap(([requestId, decision]) => (decision.kind === 'settled' ? [requestId] : []));
+  const order = group.map(({ request }) => request.requestId);
+  const decisions = batch === undefined ? plan.decisions() : decideBatch(order, plan.decisions(), batch);
+  const outcomes = await commitGrants(tx, group, decisions, policy.strategy, startsAt);
+  const settled = [...decisions].flatMap(([requestId, decision]) => (decision.kind === 'settled' ? [requestId] : []));
   for (const outcome of await readOutcomes(tx, settled)) outcomes.set(outcome.requestId, outcome);
   return outcomes;
 }
