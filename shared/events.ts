@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { TIER_PRIORITY, type Tier } from './allocation/tier.ts';
 
 /**
  * What is told to the rest of the platform: routing keys, bodies and how a body is built.
@@ -25,6 +26,7 @@ const instant = z.iso.datetime();
 const seconds = z.int().nonnegative();
 
 const refusal = z.strictObject({ requestId: id, userId, tenantId, code: z.string(), reason: z.string() });
+const entry = { queueId: id, userId, priority: z.int().nonnegative(), userTier: z.string() };
 const holder = { allocationId: id, deviceId: id, userId, tenantId, fence };
 
 /** The bodies, by routing key, without the envelope. Times are ISO 8601 in UTC, durations whole seconds. */
@@ -43,6 +45,10 @@ export const EVENTS = {
     additionalMinutes: z.int().positive(),
     extendCount: z.int().positive(),
   }),
+  'scheduler.queue.joined': z.strictObject(entry),
+  'scheduler.queue.cancelled': z.strictObject({ ...entry, cancelReason: z.string().nullable() }),
+  'scheduler.queue.fulfilled': z.strictObject({ ...entry, deviceId: id, allocationId: id, waitedMinutes: z.int().nonnegative() }),
+  'scheduler.queue.expired': z.strictObject({ ...entry, expiryReason: z.string() }),
   'billing.usage_report_failed': z.strictObject({
     allocationId: id,
     deviceId: id,
@@ -157,6 +163,45 @@ export function allocationRefused(
   const { requestId, userId, tenantId, code, reason } = refusal;
   const topic = code === 'QUOTA_EXCEEDED' ? 'scheduler.allocation.quota_exceeded' : 'scheduler.allocation.failed';
   return { topic, key: requestId, payload: { requestId, userId, tenantId, code, reason } };
+}
+
+/** Who waits: an entry of the queue is the request that waits, by its id. */
+export interface EntryFacts {
+  readonly requestId: string;
+  readonly userId: string;
+  readonly tier: Tier;
+}
+
+function entryOf({ requestId, userId, tier }: EntryFacts) {
+  return { queueId: requestId, userId, priority: TIER_PRIORITY[tier], userTier: tier };
+}
+
+/** A request began to wait. */
+export function queueJoined(entry: EntryFacts): OutboxEvent<'scheduler.queue.joined'> {
+  return { topic: 'scheduler.queue.joined', key: entry.requestId, payload: entryOf(entry) };
+}
+
+/** Somebody who waited does no longer: withdrawn, or refused for a reason that waiting cannot help. */
+export function queueCancelled(entry: EntryFacts, cancelReason: string | null): OutboxEvent<'scheduler.queue.cancelled'> {
+  return { topic: 'scheduler.queue.cancelled', key: entry.requestId, payload: { ...entryOf(entry), cancelReason } };
+}
+
+/** Somebody who waited has a device. `waitedMinutes` are whole ones. */
+export function queueFulfilled(
+  entry: EntryFacts,
+  got: { readonly deviceId: string; readonly allocationId: string; readonly waitedMinutes: number },
+): OutboxEvent<'scheduler.queue.fulfilled'> {
+  const { deviceId, allocationId, waitedMinutes } = got;
+  return {
+    topic: 'scheduler.queue.fulfilled',
+    key: entry.requestId,
+    payload: { ...entryOf(entry), deviceId, allocationId, waitedMinutes },
+  };
+}
+
+/** The longest wait is over. */
+export function queueExpired(entry: EntryFacts, expiryReason: string): OutboxEvent<'scheduler.queue.expired'> {
+  return { topic: 'scheduler.queue.expired', key: entry.requestId, payload: { ...entryOf(entry), expiryReason } };
 }
 
 /** Billing gave up on an allocation: what it owes, for people to see. */

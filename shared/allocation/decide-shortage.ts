@@ -14,7 +14,7 @@ export interface Shortage {
 /** The named answers: try again at once, wait, or no. */
 export type ShortageDecision =
   | { readonly kind: 'contended' }
-  | { readonly kind: 'waiting'; readonly reason: 'POOL_BUSY' }
+  | { readonly kind: 'waiting'; readonly reason: 'POOL_BUSY' | 'PRIORITY' }
   | { readonly kind: 'refused'; readonly refusal: Refusal };
 
 /**
@@ -23,18 +23,19 @@ export type ShortageDecision =
  * A free matching device that we could not lock is being decided on by another worker: whether it stays free is not
  * known, so the request is asked again rather than refused. A device that only the user's limits rule out is a matter
  * of quota, named with the first limit the smallest such device would pass.
+ *
+ * @param outranked  there are free devices, but for others, who have waited for them
  */
-export function decideShortage(shortage: Shortage, limits: Limits, use: Use, queueIfBusy: boolean): ShortageDecision {
+export function decideShortage(shortage: Shortage, limits: Limits, use: Use, queueIfBusy: boolean, outranked = false): ShortageDecision {
   if (shortage.freeWithinCaps > 0) return { kind: 'contended' };
   if (shortage.smallest === null) {
     return { kind: 'refused', refusal: { code: 'NO_MATCHING_DEVICE', reason: 'no device of the fleet passes the hard filters' } };
   }
   if (!shortage.existsWithinCaps) return quotaRefusal(shortage.smallest, limits, use);
-  if (queueIfBusy) return { kind: 'waiting', reason: 'POOL_BUSY' };
-  return {
-    kind: 'refused',
-    refusal: { code: 'NO_DEVICE_AVAILABLE', reason: 'every matching device is busy', details: { reason: 'POOL_BUSY' } },
-  };
+  const reason = outranked ? 'PRIORITY' : 'POOL_BUSY';
+  if (queueIfBusy) return { kind: 'waiting', reason };
+  const words = outranked ? 'others have waited for the devices that are free' : 'every matching device is busy';
+  return { kind: 'refused', refusal: { code: 'NO_DEVICE_AVAILABLE', reason: words, details: { reason } } };
 }
 
 function quotaRefusal(smallest: Size, limits: Limits, use: Use): ShortageDecision {

@@ -32,6 +32,8 @@ export interface GatheredRequest {
   readonly request: AllocationRequest;
   readonly quota: QuotaFact;
   readonly balance: BalanceFact;
+  /** Who waits for the outcome, should the request begin to wait: told when it ends. */
+  readonly replyTo?: string | undefined;
 }
 
 /** The row of a request that exists already. */
@@ -40,6 +42,8 @@ export interface ExistingRequest {
   readonly code: ErrorCode | null;
   readonly details: ErrorDetails | null;
   readonly deadline: Date | null;
+  /** Since when it waits; nothing if it never did. */
+  readonly waitingSince?: Date | null;
 }
 
 /** What our own database knows of a user, read under the user's lock. */

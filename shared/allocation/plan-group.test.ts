@@ -51,7 +51,15 @@ function device(id: string, changes: Partial<LockedDevice> = {}): LockedDevice {
 }
 
 function facts(changes: Partial<GroupFacts> = {}): GroupFacts {
-  return { now, existing: new Map(), users: new Map(), tenantsWithDevices: new Set(), reservationsAhead: false, ...changes };
+  return {
+    now,
+    existing: new Map(),
+    users: new Map(),
+    tenantsWithDevices: new Set(),
+    reservationsAhead: false,
+    somebodyWaits: false,
+    ...changes,
+  };
 }
 
 const user = (changes: Partial<UserFacts>): UserFacts => ({
@@ -178,6 +186,7 @@ describe('one request', () => {
 
   it('is settled when it was decided before, and timed out after its deadline', () => {
     const given = facts({
+      somebodyWaits: true,
       existing: new Map([
         ['a', existing({ status: 'granted' })],
         ['b', existing({ deadline: now })],
@@ -185,7 +194,36 @@ describe('one request', () => {
       ]),
     });
     const decisions = play([request('a'), request('b'), request('c')], given, [device('1')]);
-    expect(['a', 'b', 'c'].map((id) => code(decisions.get(id)))).toEqual(['settled', 'timed-out', 'granted']);
+    expect(['a', 'b', 'c'].map((id) => code(decisions.get(id)))).toEqual(['settled', 'timed-out', 'settled']);
+  });
+
+  it('that waits is decided for the device it was matched to, and passed over while its user may not have one', () => {
+    const given = facts({ existing: new Map(['a', 'b', 'c', 'd'].map((id) => [id, existing({ status: 'waiting' })])) });
+    const one = quota({ maxDevices: 1 });
+    const broke = { kind: 'refused', status: 'insufficient', balance: 0 } as const;
+    const group = [
+      request('a', { quota: one }),
+      request('b', { userId: 'a', quota: one }),
+      request('c', { balance: broke }),
+      request('d', { quota: { kind: 'none' } }),
+    ];
+    const matched = new Map(group.map(({ request: { requestId } }) => [requestId, `for ${requestId}`]));
+    const plan = planGroup(group, given, policy, matched);
+    while (plan.undecided() > 0)
+      for (const { requirement, members } of plan.sort()) plan.place(members, [device(requirement.deviceId ?? '')]);
+    expect(group.map(({ request: { requestId } }) => plan.decisions().get(requestId))).toMatchObject([
+      { kind: 'granted', device: { id: 'for a' } },
+      { kind: 'waiting', parked: 'QUOTA_USER' },
+      { kind: 'waiting', parked: 'BALANCE' },
+      { kind: 'waiting', parked: 'QUOTA_USER' },
+    ]);
+  });
+
+  it('that waits goes on waiting with what its limits leave room for, when the device matched is larger or gone', () => {
+    const given = facts({ existing: new Map([['a', existing({ status: 'waiting' })]]) });
+    const plan = planGroup([request('a', { quota: quota({ maxCpuCoresPerDevice: 2 }) })], given, policy, new Map([['a', '1']]));
+    for (const { members } of plan.sort()) plan.settle(members, { freeWithinCaps: 0, existsWithinCaps: false, smallest: null });
+    expect(plan.decisions().get('a')).toMatchObject({ kind: 'waiting', parked: null, caps: { cpuCores: 2 } });
   });
 
   it('waits when it asked to, is asked again when devices are only being decided on, and learns which limit rules all out', () => {

@@ -1,5 +1,7 @@
-import { type Preference, preferenceOf, type Requirement, requirementOf } from '../placement/requirement.ts';
+import { type Caps, NO_CAPS, type Preference, preferenceOf, type Requirement, requirementOf } from '../placement/requirement.ts';
 import { type Limits, largestFitting, limitHit, NO_USE, type Size, type Use, useWith } from '../quota/limits.ts';
+import { type Parked, parkedBy } from '../waitlist/parked.ts';
+import { headStartOf } from '../waitlist/rank.ts';
 import { decideEligibility, leastSize, type Refusal } from './decide-eligibility.ts';
 import { decideShortage, type Shortage } from './decide-shortage.ts';
 import type { ExistingRequest, GatheredRequest, OutagePolicy, UserFacts } from './facts.ts';
@@ -17,7 +19,8 @@ export interface LockedDevice extends Size {
 export type Decision =
   | { readonly kind: 'granted'; readonly device: LockedDevice; readonly quotaUnchecked: boolean; readonly balanceUnchecked: boolean }
   | { readonly kind: 'refused'; readonly refusal: Refusal }
-  | { readonly kind: 'waiting'; readonly reason: string }
+  /** `caps`: the largest device its user's limits leave room for. `parked`: why it is passed over for now. */
+  | { readonly kind: 'waiting'; readonly reason: string; readonly caps: Caps; readonly parked: Parked | null }
   | { readonly kind: 'timed-out' }
   /** Another worker is deciding on the only devices left: ask again. */
   | { readonly kind: 'contended' }
@@ -32,12 +35,21 @@ export interface GroupFacts {
   readonly tenantsWithDevices: ReadonlySet<string>;
   /** Whether any reservation is ahead; if not, durations do not matter for placement. */
   readonly reservationsAhead: boolean;
+  /** Whether anybody waits; if not, nobody can be passed. */
+  readonly somebodyWaits: boolean;
 }
+
+/** The waiting requests of a group and the device that was matched to each: they are decided for that device and no other. */
+export type Matched = ReadonlyMap<string, string>;
+
+const NOT_MATCHED: Matched = new Map();
 
 /** Requests of one group that want the same: they share one walk of the index. */
 export interface PlacementClass {
   readonly requirement: Requirement;
   readonly preference: Preference;
+  /** Whoever waits with an earlier rank goes first; `null`: nobody does. */
+  readonly rank: Date | null;
   readonly members: readonly Open[];
 }
 
@@ -56,7 +68,7 @@ export interface GroupPlan {
   /** Hands the devices of a class to its members in order. Returns members left without, and devices left over. */
   place(members: readonly Open[], devices: readonly LockedDevice[]): { unmet: readonly Open[]; spare: readonly LockedDevice[] };
   /** Decides the members of a class for which no device was found. */
-  settle(members: readonly Open[], shortage: Shortage): void;
+  settle(members: readonly Open[], shortage: Shortage, outranked?: boolean): void;
   /** The decision of every request, by request id. */
   decisions(): ReadonlyMap<string, Decision>;
 }
@@ -69,7 +81,12 @@ const NOBODY: UserFacts = { state: 'active', inArrears: false, lastKnownLimits: 
  * Pure: it knows only the facts it is given. A request that fits its user's limits only if an earlier one of the same
  * group fails is held back to the next round, so nobody is refused for a place that stays free.
  */
-export function planGroup(group: readonly GatheredRequest[], facts: GroupFacts, policy: OutagePolicy): GroupPlan {
+export function planGroup(
+  group: readonly GatheredRequest[],
+  facts: GroupFacts,
+  policy: OutagePolicy,
+  matched: Matched = NOT_MATCHED,
+): GroupPlan {
   const decisions = new Map<string, Decision>();
   const granted = new Map<string, Use>();
   let open: readonly GatheredRequest[] = group;
@@ -86,9 +103,15 @@ export function planGroup(group: readonly GatheredRequest[], facts: GroupFacts, 
     open = open.filter((gathered) => !decisions.has(gathered.request.requestId));
     for (const gathered of open) {
       const { requestId, userId } = gathered.request;
-      const answer = decideEligibility(gathered, facts.existing.get(requestId), userOf(gathered), useOf(gathered), policy, facts.now);
+      const existing = facts.existing.get(requestId);
+      // Whoever waits is served in turn, by the match: a job that asks again changes nothing.
+      if (facts.somebodyWaits && existing?.status === 'waiting' && !matched.has(requestId)) {
+        decide(gathered, { kind: 'settled' });
+        continue;
+      }
+      const answer = decideEligibility(gathered, existing, userOf(gathered), useOf(gathered), policy, facts.now);
       if (answer.kind !== 'eligible') {
-        decide(gathered, answer);
+        decide(gathered, answer.kind === 'refused' && matched.has(requestId) ? passedOver(answer.refusal) : answer);
         continue;
       }
       const use = tentative.get(userId) ?? userOf(gathered).use;
@@ -100,7 +123,7 @@ export function planGroup(group: readonly GatheredRequest[], facts: GroupFacts, 
   }
 
   function classesOf(eligible: readonly Open[]): PlacementClass[] {
-    const classes = new Map<string, { requirement: Requirement; preference: Preference; members: Open[] }>();
+    const classes = new Map<string, { requirement: Requirement; preference: Preference; rank: Date | null; members: Open[] }>();
     for (const member of eligible) {
       const wanted = wantedBy(member);
       // `Infinity`, no cap, becomes null, which no other number does.
@@ -115,10 +138,13 @@ export function planGroup(group: readonly GatheredRequest[], facts: GroupFacts, 
   function wantedBy({ gathered, limits }: Open) {
     const { asked, tenantId } = gathered.request;
     const owner = tenantId !== null && facts.tenantsWithDevices.has(tenantId) ? tenantId : null;
-    const requirement = requirementOf(asked, owner, largestFitting(limits, useOf(gathered)));
+    const deviceId = matched.get(gathered.request.requestId);
+    const asking = requirementOf(asked, owner, largestFitting(limits, useOf(gathered)));
+    const requirement = deviceId === undefined ? asking : { ...asking, deviceId };
     return {
       requirement: facts.reservationsAhead ? requirement : { ...requirement, durationMinutes: 0 },
       preference: preferenceOf(asked, userOf(gathered).lastDeviceId),
+      rank: facts.somebodyWaits && deviceId === undefined ? new Date(facts.now.getTime() - headStartOf(gathered.request.tier)) : null,
     };
   }
 
@@ -150,14 +176,23 @@ export function planGroup(group: readonly GatheredRequest[], facts: GroupFacts, 
    * asked, and for whoever comes after them none is left. Counted are users, since a second request of the same one may
    * be held up by the limit and then takes none.
    */
-  function settle(members: readonly Open[], shortage: Shortage): void {
+  function settle(members: readonly Open[], shortage: Shortage, outranked = false): void {
     const claiming = new Set<string>();
     for (const member of members) {
       const left = Math.max(0, shortage.freeWithinCaps - claiming.size);
       if (left > 0) claiming.add(member.gathered.request.userId);
       const seen = { ...shortage, freeWithinCaps: left };
-      decide(member.gathered, decideShortage(seen, member.limits, useOf(member.gathered), member.gathered.request.asked.queueIfBusy));
+      decide(member.gathered, settled(member, seen, outranked));
     }
+  }
+
+  function settled({ gathered, limits }: Open, shortage: Shortage, outranked: boolean): Decision {
+    const { requestId, asked } = gathered.request;
+    const caps = largestFitting(limits, useOf(gathered));
+    // The device that was matched is gone, or larger than what the limits leave: the next match goes by what was learned here.
+    if (matched.has(requestId)) return { kind: 'waiting', reason: 'POOL_BUSY', caps, parked: null };
+    const decision = decideShortage(shortage, limits, useOf(gathered), asked.queueIfBusy, outranked);
+    return decision.kind === 'waiting' ? { ...decision, caps, parked: null } : decision;
   }
 
   return {
@@ -167,4 +202,10 @@ export function planGroup(group: readonly GatheredRequest[], facts: GroupFacts, 
     settle,
     decisions: () => decisions,
   };
+}
+
+/** A refusal of a request that waits: it is passed over, or refused where waiting cannot help. */
+function passedOver(refusal: Refusal): Decision {
+  const parked = parkedBy(refusal.code);
+  return parked === undefined ? { kind: 'refused', refusal } : { kind: 'waiting', reason: parked, caps: NO_CAPS, parked };
 }

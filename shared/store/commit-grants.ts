@@ -1,10 +1,11 @@
 import { hash } from 'node:crypto';
-import type { AllocationRequest, GatheredRequest } from '../allocation/facts.ts';
+import type { AllocationRequest, ExistingRequest, GatheredRequest } from '../allocation/facts.ts';
 import type { AllocateOutcome, GrantedAllocation } from '../allocation/outcome.ts';
 import type { Decision } from '../allocation/plan-group.ts';
 import { allocationRefused, deviceAllocated, type OutboxEvent } from '../events.ts';
 import type { Transaction } from './store.ts';
 import { usageReport } from './usage-row.ts';
+import { queueEvents, type WaitingColumns, waitingColumns } from './waiting-columns.ts';
 
 const MINUTE_MS = 60_000;
 
@@ -17,7 +18,7 @@ export interface OutboxRow {
   readonly trace_id: string | null;
 }
 
-interface RequestRow {
+interface RequestRow extends Partial<WaitingColumns> {
   id: string;
   caller: string;
   source: string;
@@ -46,6 +47,7 @@ export async function commitGrants(
   tx: Transaction,
   group: readonly GatheredRequest[],
   decisions: ReadonlyMap<string, Decision>,
+  existing: ReadonlyMap<string, ExistingRequest>,
   strategy: string,
   now: Date,
 ): Promise<Map<string, AllocateOutcome>> {
@@ -54,13 +56,14 @@ export async function commitGrants(
   const requests: RequestRow[] = [];
   const allocations: Record<string, unknown>[] = [];
   const outbox: OutboxRow[] = [];
+  const waiting = await waitingColumns(tx, group, decisions, existing);
   for (const { request } of group) {
     const decision = decisions.get(request.requestId);
     if (decision === undefined || decision.kind === 'contended' || decision.kind === 'settled') continue;
     const outcome = outcomeOf(request, decision, lease);
     outcomes.set(request.requestId, outcome);
-    requests.push(toRequestRow(request, outcome));
-    outbox.push(...toOutbox(request, decision, outcome));
+    requests.push({ ...toRequestRow(request, outcome), ...waiting.get(request.requestId) });
+    outbox.push(...toOutbox(request, decision, outcome), ...toQueueEvents(request, outcome, existing.get(request.requestId), now));
     if (decision.kind === 'granted' && outcome.status === 'granted')
       allocations.push(toAllocationRow(request, decision, outcome.allocation));
   }
@@ -93,14 +96,19 @@ async function write(
       FROM held
       RETURNING id
     ), decided AS (
-      INSERT INTO requests AS r (id, caller, source, user_id, tenant_id, tier, status, asked, trace_id, code, details, allocation_id, deadline, waiting_since, decided_at)
+      INSERT INTO requests AS r (id, caller, source, user_id, tenant_id, tier, status, asked, trace_id, code, details, allocation_id, deadline, waiting_since, decided_at,
+        flow, rank_at, needs, wanted_device, parked, parked_at, reply_to, retry_count)
       SELECT x.id, x.caller, x.source, x.user_id, x.tenant_id, x.tier, x.status, x.asked, x.trace_id, x.code, x.details, x.allocation_id,
-        now() + make_interval(mins => x.max_wait), CASE WHEN x.status = 'waiting' THEN now() END, CASE WHEN x.status <> 'waiting' THEN now() END
+        now() + make_interval(mins => x.max_wait), CASE WHEN x.status = 'waiting' THEN now() END, CASE WHEN x.status <> 'waiting' THEN now() END,
+        x.flow, x.rank_at, x.needs, x.wanted_device, x.parked, CASE WHEN x.parked IS NOT NULL THEN now() END, x.reply_to, coalesce(x.retry_count, 0)
       FROM jsonb_to_recordset(${JSON.stringify(requests)}::jsonb) AS x(
         id uuid, caller text, source text, user_id text, tenant_id text, tier text, status text, asked jsonb, trace_id text, code text, details jsonb,
-        allocation_id uuid, max_wait int)
+        allocation_id uuid, max_wait int, flow text, rank_at timestamptz, needs int[], wanted_device uuid, parked text, reply_to text, retry_count int)
       ON CONFLICT (id) DO UPDATE SET status = excluded.status, code = excluded.code, details = excluded.details,
-        allocation_id = excluded.allocation_id, decided_at = excluded.decided_at, waiting_since = coalesce(r.waiting_since, excluded.waiting_since)
+        allocation_id = excluded.allocation_id, decided_at = excluded.decided_at, waiting_since = coalesce(r.waiting_since, excluded.waiting_since),
+        flow = coalesce(r.flow, excluded.flow), rank_at = coalesce(r.rank_at, excluded.rank_at), needs = coalesce(excluded.needs, r.needs),
+        wanted_device = coalesce(r.wanted_device, excluded.wanted_device), parked = excluded.parked, parked_at = excluded.parked_at,
+        reply_to = coalesce(r.reply_to, excluded.reply_to), retry_count = r.retry_count + excluded.retry_count
       WHERE r.status IN ('pending', 'waiting')
       RETURNING id
     ), announced AS (
@@ -250,6 +258,22 @@ function toOutbox(request: AllocationRequest, decision: Decision, outcome: Alloc
   if (outcome.status === 'timed_out')
     return [event(allocationRefused({ ...request, code: outcome.code, reason: 'not decided before its deadline' }))];
   return [];
+}
+
+function toQueueEvents(
+  request: AllocationRequest,
+  outcome: AllocateOutcome,
+  existing: ExistingRequest | undefined,
+  now: Date,
+): OutboxRow[] {
+  const trace_id = request.traceId ?? null;
+  return queueEvents(request, outcome, existing, now).map(({ topic, key, payload }) => ({
+    channel: 'event',
+    topic,
+    key,
+    payload,
+    trace_id,
+  }));
 }
 
 function sizeOf({ device }: Extract<Decision, { kind: 'granted' }>) {

@@ -33,7 +33,14 @@ export async function lockUsers(tx: Transaction, group: readonly GatheredRequest
 interface FactsRow {
   now: Date;
   requests:
-    | { id: string; status: ExistingRequest['status']; code: string | null; details: ExistingRequest['details']; deadline: string | null }[]
+    | {
+        id: string;
+        status: ExistingRequest['status'];
+        code: string | null;
+        details: ExistingRequest['details'];
+        deadline: string | null;
+        waiting_since: string | null;
+      }[]
     | null;
   users:
     | {
@@ -50,6 +57,7 @@ interface FactsRow {
   lasts: { user_id: string; device_id: string }[] | null;
   tenants: string[] | null;
   reservations_ahead: boolean;
+  somebody_waits: boolean;
 }
 
 /**
@@ -70,7 +78,7 @@ export async function readGroupFacts(tx: Transaction, group: readonly GatheredRe
   const [row] = await tx.$queryRaw<FactsRow[]>`
     SELECT date_trunc('milliseconds', now()) AS now,
       (SELECT json_agg(r) FROM unnest(${requestIds}::uuid[]) AS asked(id) CROSS JOIN LATERAL (
-        SELECT id, status, code, details, deadline FROM requests WHERE id = asked.id LIMIT 1 FOR UPDATE) r) AS requests,
+        SELECT id, status, code, details, deadline, waiting_since FROM requests WHERE id = asked.id LIMIT 1 FOR UPDATE) r) AS requests,
       (SELECT json_agg(f) FROM (
         SELECT u.*, held.* FROM unnest(${userIds}::text[]) AS asking(id)
         CROSS JOIN LATERAL (
@@ -80,7 +88,8 @@ export async function readGroupFacts(tx: Transaction, group: readonly GatheredRe
           FROM allocations WHERE ended_at IS NULL AND user_id = asking.id) held) f) AS users,
       ${lastDevices(askLast)} AS lasts,
       ${tenantsOwning(tenantIds)} AS tenants,
-      EXISTS (SELECT FROM reservations WHERE status IN ('pending', 'confirmed') AND starts_at < now() + interval '1 day') AS reservations_ahead`;
+      EXISTS (SELECT FROM reservations WHERE status IN ('pending', 'confirmed') AND starts_at < now() + interval '1 day') AS reservations_ahead,
+      EXISTS (SELECT FROM requests WHERE status = 'waiting') AS somebody_waits`;
   if (row === undefined) throw new Error('a SELECT without FROM returned no row');
   return toFacts(row);
 }
@@ -105,6 +114,8 @@ function toFacts(row: FactsRow): GroupFacts {
     users: new Map(row.users?.map((user) => [user.id, toUser(user, lasts.get(user.id))])),
     tenantsWithDevices: new Set(row.tenants),
     reservationsAhead: row.reservations_ahead,
+    // Until there is a match by device, who waits tries again like everybody else.
+    somebodyWaits: false,
   };
 }
 
@@ -114,6 +125,7 @@ function toExisting(request: NonNullable<FactsRow['requests']>[number]): Existin
     code: request.code !== null && isErrorCode(request.code) ? request.code : null,
     details: request.details,
     deadline: request.deadline === null ? null : new Date(request.deadline),
+    waitingSince: request.waiting_since === null ? null : new Date(request.waiting_since),
   };
 }
 

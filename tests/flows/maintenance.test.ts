@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { Queue } from 'bullmq';
 import { schedulesFor } from '../../queues/schedules.ts';
 import { createLogger } from '../../shared/logger.ts';
+import { insertWaiting } from '../../shared/store/begin-waiting.ts';
 import { insertRequest } from '../../shared/store/requests.ts';
 import { writeSetting } from '../../shared/store/settings.ts';
 import { watchStrategy } from '../../workers/allocation/strategy-watch.ts';
@@ -93,17 +94,9 @@ describe('the reconciler', () => {
 
   it('ends requests past their deadline and says so by an event', async () => {
     const requestId = randomUUID();
-    await insertRequest(wired.store, {
-      requestId,
-      caller: 'user:ann',
-      source: 'http',
-      userId: 'ann',
-      tenantId: null,
-      tier: 'standard',
-      traceId: undefined,
-      asked,
-    });
-    await wired.store.prisma.request.update({ where: { id: requestId }, data: { deadline: new Date(0), status: 'waiting' } });
+    const words = { caller: 'user:ann', source: 'http', userId: 'ann', tenantId: null, tier: 'standard', traceId: undefined } as const;
+    await wired.store.transaction((tx) => insertWaiting(tx, { requestId, ...words, asked }));
+    await wired.store.prisma.request.update({ where: { id: requestId }, data: { deadline: new Date(0) } });
     await wired.producer.runNow('reconcile');
     await wired.untilDecided(requestId);
     expect(await wired.store.prisma.request.findUnique({ where: { id: requestId } })).toMatchObject({

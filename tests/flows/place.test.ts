@@ -98,7 +98,9 @@ describe('the devices Postgres picks', () => {
           lastDeviceId: drawn.lastDeviceId === null ? null : idOf(drawn.lastDeviceId),
           avoidDeviceIds: drawn.avoidDeviceIds.map(idOf),
         };
-        const picked = await store.transaction((tx) => pickDevices(tx, { requirement: need, preference: wish, members: [] }, count, []));
+        const picked = await store.transaction((tx) =>
+          pickDevices(tx, { requirement: need, preference: wish, members: [], rank: null }, count, []),
+        );
         const ranked = rankDevices(fleet, need, wish).slice(0, count);
         expect(picked.map(({ id }) => id)).toEqual(ranked.map(({ id }) => id));
         expect(picked.map((device) => device.resourceScore)).toEqual(ranked.map((device) => device.resourceScore));
@@ -119,7 +121,7 @@ describe('the devices Postgres picks', () => {
       caps: NO_CAPS,
     };
     const wish: Preference = { providerType: null, region: null, androidVersion: null, lastDeviceId: null, avoidDeviceIds: [] };
-    const wanted = { requirement: need, preference: wish, members: [] };
+    const wanted = { requirement: need, preference: wish, members: [], rank: null };
     const ranked = rankDevices(fleet, need, wish).map(({ id }) => id);
     await store.transaction(async (tx) => {
       const mine = await pickDevices(tx, wanted, 2, []);
@@ -156,7 +158,9 @@ describe('the devices Postgres picks', () => {
     };
     const wish: Preference = { providerType: null, region: null, androidVersion: null, lastDeviceId: null, avoidDeviceIds: [] };
     const shortage = (changes: Partial<Requirement>) =>
-      store.transaction((tx) => readShortage(tx, { requirement: { ...need, ...changes }, preference: wish, members: [] }, [], 1));
+      store.transaction((tx) =>
+        readShortage(tx, { requirement: { ...need, ...changes }, preference: wish, members: [], rank: null }, [], 1),
+      );
     expect(await shortage({})).toMatchObject({ freeWithinCaps: 0, existsWithinCaps: false, smallest: { cpuCores: 5 } });
     expect(await shortage({ caps: NO_CAPS })).toMatchObject({ freeWithinCaps: 1, existsWithinCaps: true });
     expect(await shortage({ minCpu: 99 })).toEqual({ freeWithinCaps: 0, existsWithinCaps: false, smallest: null });

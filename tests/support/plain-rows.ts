@@ -60,15 +60,6 @@ export const VALID: Readonly<Record<string, () => PlainRow>> = {
   idempotency_keys: () => ({ caller: 'ann', key: randomUUID(), route: 'POST /x', body_hash: 'h', locked_until: END }),
   settings: () => ({ name: randomUUID(), value: '{}', updated_by: 'root' }),
   strategies: () => ({ id: randomUUID(), name: randomUUID(), type: 'resource_based' }),
-  queue_entries: () => ({
-    id: randomUUID(),
-    user_id: 'ann',
-    user_tier: 'standard',
-    priority: 1,
-    duration_minutes: 60,
-    max_wait_minutes: 30,
-    deadline: END,
-  }),
   reservations: () => ({
     id: randomUUID(),
     user_id: randomUUID(),

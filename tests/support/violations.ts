@@ -11,6 +11,8 @@ const ID = '00000000-0000-4000-8000-00000000000a';
 const END = '2026-01-01T11:00:00Z';
 const BEFORE = '2026-01-01T09:00:00Z';
 
+const WAITING: PlainRow = { status: 'waiting', waiting_since: BEFORE, flow: 'u:ann', rank_at: BEFORE, needs: '{0,0,0,0,1,1,1}' };
+
 const of = (table: string, constraints: Readonly<Record<string, readonly PlainRow[] | readonly (readonly PlainRow[])[]>>): Violation[] =>
   Object.entries(constraints).flatMap(([constraint, attempts]) =>
     attempts.map((attempt) => ({ constraint, table, rows: Array.isArray(attempt) ? attempt : [attempt as PlainRow] })),
@@ -71,6 +73,19 @@ export const VIOLATIONS: readonly Violation[] = [
     requests_granted_whole: [{ status: 'granted', decided_at: END }, { allocation_id: ALLOCATION }],
     requests_refused_whole: [{ status: 'refused', decided_at: END }],
     requests_decided_whole: [{ decided_at: END }, { status: 'cancelled' }],
+    requests_waiting_whole: ['waiting_since', 'flow', 'rank_at', 'needs'].map((missing) => ({ ...WAITING, [missing]: null })),
+    requests_needs_whole: [
+      { ...WAITING, needs: '{0,0,0,0,1,1}' },
+      { ...WAITING, needs: '{3,0,0,0,1,1,1}' },
+    ],
+    requests_parked_known: [{ ...WAITING, parked: 'WHIM', parked_at: END }],
+    requests_parked_whole: [
+      { ...WAITING, parked: 'BALANCE' },
+      { ...WAITING, parked_at: END },
+    ],
+    requests_retry_count_natural: [{ retry_count: -1 }],
+    requests_estimate_forward: [{ estimated_p50: END }, { estimated_p90: END }, { estimated_p50: END, estimated_p90: BEFORE }],
+    requests_one_entry_of_user: twice({ ...WAITING, joined: true }),
   }),
   ...of('ledger', {
     ledger_pkey: twice({}),
@@ -103,23 +118,6 @@ export const VIOLATIONS: readonly Violation[] = [
     strategies_type_known: [{ type: 'dice' }],
     strategies_priority_range: [{ priority: 0 }, { priority: 1001 }],
     strategies_one_active: twice({ active: true }),
-  }),
-  ...of('queue_entries', {
-    queue_entries_pkey: [
-      [
-        { id: ID, user_id: 'ann' },
-        { id: ID, user_id: 'bob' },
-      ],
-    ],
-    queue_entries_one_active_per_user: [
-      [{}, {}],
-      [{}, { status: 'processing' }],
-    ],
-    queue_entries_status_known: [{ status: 'lost' }],
-    queue_entries_tier_known: [{ user_tier: 'gold' }],
-    queue_entries_duration_range: [{ duration_minutes: 14 }, { duration_minutes: 1441 }],
-    queue_entries_wait_range: [{ max_wait_minutes: 0 }, { max_wait_minutes: 121 }],
-    queue_entries_fulfilled_whole: [{ status: 'fulfilled' }, { allocation_id: ALLOCATION }],
   }),
   ...of('reservations', {
     reservations_pkey: twice({ id: ID, status: 'cancelled' }),

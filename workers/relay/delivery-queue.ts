@@ -12,9 +12,9 @@ import type { DeliveryQueue } from './hand-out.ts';
 export function deliveryQueueOf(producer: Pick<Producer, 'deliver'>, redis: RedisClient, prefix: string): DeliveryQueue {
   return {
     deliver: (payloads) => producer.deliver(payloads),
-    waiting: async (queue) => {
+    waiting: async () => {
       try {
-        return await redis.llen(`${prefix}:${QUEUES[queue]}:wait`);
+        return await redis.llen(`${prefix}:${QUEUES.delivery}:wait`);
       } catch (error) {
         throw new SchedulerError('QUEUE_UNAVAILABLE', { cause: error, retryAfter: 1 });
       }
