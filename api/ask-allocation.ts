@@ -35,8 +35,12 @@ export async function askAllocation(deps: ServerDeps, request: AllocationRequest
  */
 export function requestIdFor(held: HeldKey | undefined): string {
   if (held === undefined) return randomUUID();
-  const digest = createHash('sha256').update(`${held.call.caller}\n${held.call.key}\n${held.since.getTime()}`).digest('hex');
-  // Version 8: a UUID whose bits mean what its maker says (RFC 9562).
+  return idFrom(`${held.call.caller}\n${held.call.key}\n${held.since.getTime()}`);
+}
+
+/** An id that follows from a text. Version 8: a UUID whose bits mean what its maker says (RFC 9562). */
+export function idFrom(text: string): string {
+  const digest = createHash('sha256').update(text).digest('hex');
   return `${digest.slice(0, 8)}-${digest.slice(8, 12)}-8${digest.slice(13, 16)}-a${digest.slice(17, 20)}-${digest.slice(20, 32)}`;
 }
 

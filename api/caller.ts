@@ -1,4 +1,4 @@
-import type { Tier } from '../shared/allocation/tier.ts';
+import { DEFAULT_TIER, type Tier, tierOf } from '../shared/allocation/tier.ts';
 import { SchedulerError } from '../shared/errors.ts';
 import type { Ownership } from '../shared/store/fleet.ts';
 import type { Reach } from '../shared/store/reach.ts';
@@ -54,4 +54,17 @@ export function tenantFor(caller: Caller, stated: string | undefined): string | 
     throw new SchedulerError('FORBIDDEN', { messages: ['The tenant is not the one of this caller.'], details: { field: 'tenantId' } });
   }
   return caller.tenantId;
+}
+
+/**
+ * The tier is the one of the user: a service states it, a user's own token says it, anybody else's does not count.
+ *
+ * @throws SchedulerError FORBIDDEN for a tier that somebody else states
+ */
+export function tierFor(caller: Caller, userId: string, stated: string | undefined): Tier {
+  if (stated !== undefined && caller.role !== 'service') {
+    throw new SchedulerError('FORBIDDEN', { messages: ['Only a service may state a tier.'], details: { field: 'userTier' } });
+  }
+  if (stated !== undefined) return tierOf(stated) ?? DEFAULT_TIER;
+  return (caller.role !== 'service' && caller.id === userId ? caller.tier : null) ?? DEFAULT_TIER;
 }

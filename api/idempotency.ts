@@ -20,6 +20,8 @@ export interface HeldKey {
   readonly renewal: NodeJS.Timeout;
   /** The hash of a streamed body, once it has been read. */
   streamHash: string | undefined;
+  /** What was asked is on its way but not answered: a repeat must ask for the same thing, so the key lives on. */
+  undecided: boolean;
 }
 
 const LEASE_S = 10;
@@ -39,7 +41,7 @@ export async function beginKeyed(store: Store, request: FastifyRequest, reply: F
   if (call === undefined) return undefined;
   const claim = await settledClaim(store, call, request);
   if (claim.kind === 'answered') return replay(request, reply, call, claim.answer);
-  request.heldKey = { call, since: claim.since, renewal: keepRenewing(store, call, request), streamHash: undefined };
+  request.heldKey = { call, since: claim.since, renewal: keepRenewing(store, call, request), streamHash: undefined, undecided: false };
   return undefined;
 }
 
@@ -50,7 +52,8 @@ export async function endKeyed(store: Store, request: FastifyRequest, reply: Fas
   request.heldKey = undefined;
   clearInterval(held.renewal);
   try {
-    if (reply.statusCode >= 500) await forgetKey(store, held.call);
+    if (reply.statusCode >= 500 && held.undecided) await renewKey(store, held.call, 0);
+    else if (reply.statusCode >= 500) await forgetKey(store, held.call);
     else await answerKey(store, held.call, answerOf(held, reply, body));
   } catch (error) {
     request.log.warn({ err: error }, 'the outcome of a keyed call could not be stored; a repeat will run again');

@@ -3,14 +3,16 @@ import type { Cluster, Redis } from 'ioredis';
 import { withoutDefaults } from '../shared/allocation/asked.ts';
 import type { AllocationRequest } from '../shared/allocation/facts.ts';
 import { SchedulerError } from '../shared/errors.ts';
-import { placeInFairOrder } from './fair-order.ts';
+import { type Asker, placeInFairOrder } from './fair-order.ts';
 import type { Place } from './fair-order-model.ts';
 import { FORGET_FINISHED, UNDER_WAY } from './job-scripts.ts';
 import { type AllocatePayload, allocateJob, type NewAllocate } from './jobs/allocate.ts';
+import { allocateBatchJob, type NewAllocateBatch } from './jobs/allocate-batch.ts';
 import { type CancelPayload, cancelJob } from './jobs/cancel.ts';
-import { type DeliverPayload, deliverJob, deliverJobName } from './jobs/deliver.ts';
+import { type DeliverPayload, deliverJob } from './jobs/deliver.ts';
 import { type MaintenanceJobName, type MaintenancePayload, maintenanceJob } from './jobs/maintenance.ts';
 import { type ReleasePayload, releaseJob } from './jobs/release.ts';
+import { type ReleaseBatchPayload, releaseBatchJob } from './jobs/release-batch.ts';
 import { createMemoryGuard, FULL } from './memory-guard.ts';
 import { QUEUES, type QueueName } from './names.ts';
 
@@ -41,10 +43,13 @@ export interface Producer {
    * Throws OVERLOADED when too many wait (none is taken) or Redis is 70 % full.
    */
   allocate(requests: readonly NewAllocate[], written?: Promise<void>): Promise<void>;
+  /** Enqueues a batch as one job, served when the last of its requests would be. A finished job of the same id is forgotten first. Throws as `allocate` does. */
+  allocateBatch(batch: NewAllocateBatch): Promise<void>;
   /** Enqueues accepted requests again: a finished job of the same id is forgotten first, a live one stays as it is. Never OVERLOADED. */
   allocateAgain(requests: readonly RequestAgain[]): Promise<void>;
   release(payload: ReleasePayload): Promise<void>;
   releaseMany(payloads: readonly ReleasePayload[]): Promise<void>;
+  releaseBatch(payload: ReleaseBatchPayload): Promise<void>;
   cancel(payload: CancelPayload): Promise<void>;
   deliver(payloads: readonly DeliverPayload[]): Promise<void>;
   /** Runs a scheduled job now, beside its schedule. */
@@ -78,38 +83,59 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
   const allocations = open(QUEUES.allocate);
   const releases = open(QUEUES.release);
   const deliveries = open(QUEUES.delivery);
+  const notices = open(QUEUES.notice);
   const maintenance = open<MaintenancePayload>(QUEUES.maintenance);
   const jobKeys = `${prefix}:${QUEUES.allocate}`;
 
   const memory = createMemoryGuard(redis, (error) => logger.warn({ err: error }, 'the memory of Redis could not be looked at'));
 
   async function allocate(requests: readonly NewAllocate[], written?: Promise<void>): Promise<void> {
+    assertMemory();
+    await addInFairOrder(requests, maxWaitingJobs, written);
+  }
+
+  function assertMemory(): void {
     const use = memory.use();
     if (use >= FULL) throw new SchedulerError('OVERLOADED', { details: { memoryUse: use, max: FULL }, retryAfter: 5 });
-    await addInFairOrder(requests, maxWaitingJobs, written);
+  }
+
+  async function allocateBatch(batch: NewAllocateBatch): Promise<void> {
+    assertMemory();
+    const jobId = allocateBatchJob.idOf(batch);
+    await forgetFinished([jobId]);
+    const places = await placesOf(batch.members, maxWaitingJobs);
+    const last = places.reduce((later, place) => (place.tag > later.tag ? place : later));
+    const members = batch.members.map((member) => ({ ...member, asked: withoutDefaults(member.asked) }));
+    const data = { ...batch, members, fairStart: last.fairStart };
+    await addAll(allocations, [{ name: allocateBatchJob.name, data, opts: { ...allocateBatchJob.options, jobId, priority: last.tag } }]);
+  }
+
+  async function placesOf(askers: readonly Asker[], maxWaiting: number): Promise<readonly Place[]> {
+    const placing = await placeInFairOrder(redis, prefix, askers, maxWaiting);
+    if (placing.kind === 'overloaded')
+      throw new SchedulerError('OVERLOADED', { details: { waiting: placing.waiting, max: maxWaiting }, retryAfter: 5 });
+    return placing.places;
   }
 
   async function addInFairOrder(requests: readonly NewAllocate[], maxWaiting: number, written?: Promise<void>): Promise<void> {
     for (let from = 0; from < requests.length; from += BULK) {
       const group = requests.slice(from, from + BULK);
-      const [placing] = await Promise.all([placeInFairOrder(redis, prefix, group, maxWaiting), written]);
-      if (placing.kind === 'overloaded')
-        throw new SchedulerError('OVERLOADED', { details: { waiting: placing.waiting, max: maxWaiting }, retryAfter: 5 });
+      const [places] = await Promise.all([placesOf(group, maxWaiting), written]);
       await addAll(
         allocations,
-        group.map((request, index) => allocateEntry(request, placing.places[index])),
+        group.map((request, index) => allocateEntry(request, places[index])),
       );
     }
   }
 
   async function allocateAgain(requests: readonly RequestAgain[]): Promise<void> {
     if (requests.length === 0) return;
-    await FORGET_FINISHED.run(
-      redis,
-      [`${jobKeys}:completed`, `${jobKeys}:failed`],
-      [`${jobKeys}:`, ...requests.map(({ requestId }) => requestId)],
-    );
+    await forgetFinished(requests.map(({ requestId }) => requestId));
     await addInFairOrder(requests.map(toNew), Number.MAX_SAFE_INTEGER);
+  }
+
+  async function forgetFinished(jobIds: readonly string[]): Promise<void> {
+    await FORGET_FINISHED.run(redis, [`${jobKeys}:completed`, `${jobKeys}:failed`], [`${jobKeys}:`, ...jobIds]);
   }
 
   async function underWay(requestIds: readonly string[]): Promise<ReadonlySet<string>> {
@@ -129,27 +155,37 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
       payloads.map((data) => ({ name: releaseJob.name, data, opts: { ...releaseJob.options, jobId: releaseJob.idOf(data) } })),
     );
 
+  async function deliver(payloads: readonly DeliverPayload[]): Promise<void> {
+    const entryOf = (data: DeliverPayload) => ({
+      name: deliverJob.of[data.kind].name,
+      data,
+      opts: { ...deliverJob.options, jobId: deliverJob.idOf(data) },
+    });
+    const to = (queue: QueueName) => payloads.filter(({ kind }) => deliverJob.of[kind].queue === queue).map(entryOf);
+    await addAll(deliveries, to(QUEUES.delivery));
+    await addAll(notices, to(QUEUES.notice));
+  }
+
   return {
     allocate: (requests, written) => asQueueError(() => allocate(requests, written)),
+    allocateBatch: (batch) => asQueueError(() => allocateBatch(batch)),
     allocateAgain: (requests) => asQueueError(() => allocateAgain(requests)),
     release: (payload) => asQueueError(() => releaseMany([payload])),
     releaseMany: (payloads) => asQueueError(() => releaseMany(payloads)),
+    releaseBatch: (data) =>
+      asQueueError(() =>
+        addAll(releases, [{ name: releaseBatchJob.name, data, opts: { ...releaseBatchJob.options, jobId: releaseBatchJob.idOf(data) } }]),
+      ),
     cancel: (data) =>
       asQueueError(() => addAll(releases, [{ name: cancelJob.name, data, opts: { ...cancelJob.options, jobId: cancelJob.idOf(data) } }])),
-    deliver: (payloads) =>
-      asQueueError(() =>
-        addAll(
-          deliveries,
-          payloads.map((data) => ({ name: deliverJobName(data), data, opts: { ...deliverJob.options, jobId: deliverJob.idOf(data) } })),
-        ),
-      ),
+    deliver: (payloads) => asQueueError(() => deliver(payloads)),
     runNow: (name) => asQueueError(() => addAll(maintenance, [{ name, data: { by: 'operator' }, opts: maintenanceJob.options }])),
     hasJob: (queue, id) => asQueueError(async () => (await redis.exists(`${prefix}:${queue}:${id}`)) === 1),
     underWay: (requestIds) => asQueueError(() => underWay(requestIds)),
     asked: (requestId) => asQueueError(() => asked(requestId)),
     waiting: () => asQueueError(async () => (await redis.zcard(`${jobKeys}:prioritized`)) + (await redis.llen(`${jobKeys}:wait`))),
     close: async () => {
-      for (const queue of [allocations, releases, deliveries, maintenance]) await queue.close();
+      for (const queue of [allocations, releases, deliveries, notices, maintenance]) await queue.close();
     },
   };
 }

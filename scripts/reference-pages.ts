@@ -1,5 +1,9 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describeVariables } from '../shared/config.ts';
 import { ERRORS } from '../shared/errors.ts';
+import { withMeasured } from './measured.ts';
+import { ROOT } from './services/place.ts';
 
 /** A file that is written from the tables in the code. */
 export interface ReferencePage {
@@ -22,6 +26,7 @@ export function referencePages(): readonly ReferencePage[] {
     { path: '.env.example', text: envExample() },
     { path: 'docs/configuration.md', text: configurationPage() },
     { path: 'docs/errors.md', text: errorsPage() },
+    { path: 'README.md', text: withMeasured(readFileSync(join(ROOT, 'README.md'), 'utf8'), join(ROOT, 'bench', 'results')) },
   ];
 }
 

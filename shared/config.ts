@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { LANGUAGES } from './notices/words.ts';
 
 /**
  * Everything the environment may say, read once at start. Only `main.ts` files (and tests) import this; what they read
@@ -111,6 +112,10 @@ const variables = z.object({
   BILLING_MAX_ATTEMPTS: integer(10, 1, 100).describe('Deliveries of a bill before it becomes a dead letter'),
   DELIVERY_BACKOFF_BASE_MS: integer(1_000, 10, 3_600_000).describe('First pause of a repeated delivery, ms'),
   DELIVERY_BACKOFF_MAX_MS: integer(15 * MINUTE_S * 1_000, 10, 86_400_000).describe('Longest pause of a repeated delivery, ms'),
+  NOTIFICATION_MAX_ATTEMPTS: integer(10, 1, 100).describe('Deliveries of a notice before it becomes a dead letter'),
+  NOTIFICATION_RATE_LIMIT: integer(60, 1, 1_000_000).describe('Notices a user is sent per minute; later ones wait, urgent ones do not'),
+  NOTIFICATION_LANGUAGE: z.enum(LANGUAGES).default('zh').describe('Language of title and message; both languages are always in the data'),
+  NOTIFICATION_TIME_ZONE: z.string().default('UTC').describe('Time zone of moments in notices'),
   RATE_LIMIT_READ: integer(100, 1, 10_000_000).describe('Reads a user may make per minute'),
   RATE_LIMIT_WRITE: integer(30, 1, 10_000_000).describe('Writes a user may make per minute'),
   RATE_LIMIT_BATCH: integer(10, 1, 10_000_000).describe('Batch calls a user may make per minute'),
@@ -181,8 +186,8 @@ function relationProblems(values: Variables): ConfigProblem[] {
   if (values.DELIVERY_BACKOFF_BASE_MS > values.DELIVERY_BACKOFF_MAX_MS) {
     problems.push({ variable: 'DELIVERY_BACKOFF_BASE_MS', problem: 'must not exceed DELIVERY_BACKOFF_MAX_MS' });
   }
-  if (!isTimeZone(values.CLEANUP_TZ)) {
-    problems.push({ variable: 'CLEANUP_TZ', problem: 'must be an IANA time zone such as Europe/Berlin' });
+  for (const variable of ['CLEANUP_TZ', 'NOTIFICATION_TIME_ZONE'] as const) {
+    if (!isTimeZone(values[variable])) problems.push({ variable, problem: 'must be an IANA time zone such as Europe/Berlin' });
   }
   if (values.GROUP_COMMIT_PARALLEL > values.DB_POOL_SIZE) {
     problems.push({ variable: 'GROUP_COMMIT_PARALLEL', problem: 'must not exceed DB_POOL_SIZE' });

@@ -37,6 +37,7 @@ export const ERRORS = {
   REQUEST_DECIDED: { status: 409, retry: 'never', message: 'The request is decided already.' },
   REQUEST_CANCELLED: { status: 409, retry: 'never', message: 'The request was cancelled.' },
   REQUEST_TIMED_OUT: { status: 409, retry: 'later', message: 'No device became free within the longest wait.' },
+  BATCH_ABORTED: { status: 409, retry: 'later', message: 'Not granted, because another request of the batch got no device.' },
   DEVICE_HELD: { status: 409, retry: 'later', message: 'The device is held by an allocation.' },
   STATE_CONFLICT: { status: 409, retry: 'never', message: 'The resource is not in a state that allows this.' },
   ALLOCATION_ENDED: { status: 410, retry: 'never', message: 'The allocation has ended.' },

@@ -2,11 +2,11 @@ import { z } from 'zod';
 import { askedAllocation } from '../../shared/allocation/asked.ts';
 import type { AllocationRequest } from '../../shared/allocation/facts.ts';
 import { partyId } from '../../shared/allocation/party-id.ts';
-import { DEFAULT_TIER, TIER_WORDS, type Tier, tierOf } from '../../shared/allocation/tier.ts';
+import { TIER_WORDS } from '../../shared/allocation/tier.ts';
 import { SchedulerError } from '../../shared/errors.ts';
 import { tenantOfUser } from '../../shared/store/requests.ts';
 import { askAllocation, createBacklogGuard, requestIdFor } from '../ask-allocation.ts';
-import { assertMayActFor, type Caller, tenantFor } from '../caller.ts';
+import { assertMayActFor, type Caller, tenantFor, tierFor } from '../caller.ts';
 import type { ServerDeps } from '../deps.ts';
 import { sendError, success, successOf } from '../envelope.ts';
 import { traceIdOf } from '../request-context.ts';
@@ -74,15 +74,6 @@ export function allocateRoutes(api: Api, deps: ServerDeps): void {
 /** The holder is told how to reach the device; a service asks on the holder's behalf. */
 function mayConnect(caller: Caller, userId: string): boolean {
   return caller.role === 'service' || caller.id === userId;
-}
-
-/** The tier is the one of the user: a service states it, a user's own token says it, anybody else's does not count. */
-function tierFor(caller: Caller, userId: string, stated: string | undefined): Tier {
-  if (stated !== undefined && caller.role !== 'service') {
-    throw new SchedulerError('FORBIDDEN', { messages: ['Only a service may state a tier.'], details: { field: 'userTier' } });
-  }
-  if (stated !== undefined) return tierOf(stated) ?? DEFAULT_TIER;
-  return (caller.role !== 'service' && caller.id === userId ? caller.tier : null) ?? DEFAULT_TIER;
 }
 
 /** An admin acts for users of the own tenant. A user nobody has seen before belongs to whoever brings them. */

@@ -45,7 +45,8 @@ const record = {
   billedSeconds: z.int().describe('In the ledger; 0 while it is held'),
 };
 
-const recordAnswer = z.object(record);
+/** One line of the history as it is answered. */
+export const recordAnswer = z.object(record);
 
 const wholeAnswer = z.object({
   ...record,
@@ -161,7 +162,8 @@ function positionFrom(cursor: string): HistoryPosition {
   return { allocatedAt: new Date(Number(at)), allocationId: allocationId ?? '' };
 }
 
-function viewRecord(allocation: AllocationRecord): z.output<typeof recordAnswer> {
+/** A line of the history in the words of the API. */
+export function viewRecord(allocation: AllocationRecord): z.output<typeof recordAnswer> {
   return {
     ...allocation,
     allocatedAt: allocation.allocatedAt.toISOString(),

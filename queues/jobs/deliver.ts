@@ -2,25 +2,26 @@ import { z } from 'zod';
 import type { JobOptions } from '../job-options.ts';
 import { QUEUES } from '../names.ts';
 
-/** Name of the job that tells the user service of use, and of the one that bills ended allocations. */
+/** Names of the jobs that tell the user-service of use, bill ended allocations, and tell people what has happened. */
 export const DELIVER_USAGE = 'deliver-usage';
 export const DELIVER_BILLING = 'deliver-billing';
+export const DELIVER_NOTICE = 'deliver-notice';
 
 /** Most rows one delivery job carries. */
 export const MAX_DELIVERY_ROWS = 100;
+
+const outboxIds = z
+  .array(z.string().regex(/^\d{1,19}$/))
+  .min(1)
+  .max(MAX_DELIVERY_ROWS);
 
 /**
  * A wake-up: which rows to look at. The rows say whether and when they are delivered, how often it was tried and what
  * comes next, so running a job twice, late or never loses nothing. Outbox ids are bigint texts, ledger ids UUIDs.
  */
 export const deliverPayload = z.discriminatedUnion('kind', [
-  z.object({
-    kind: z.literal('usage'),
-    ids: z
-      .array(z.string().regex(/^\d{1,19}$/))
-      .min(1)
-      .max(MAX_DELIVERY_ROWS),
-  }),
+  z.object({ kind: z.literal('usage'), ids: outboxIds }),
+  z.object({ kind: z.literal('notice'), ids: outboxIds }),
   z.object({
     kind: z.literal('billing'),
     ids: z.array(z.guid()).min(1).max(MAX_DELIVERY_ROWS),
@@ -29,13 +30,13 @@ export const deliverPayload = z.discriminatedUnion('kind', [
 
 export type DeliverPayload = z.output<typeof deliverPayload>;
 
-/** The job name of a payload. */
-export function deliverJobName(payload: DeliverPayload): typeof DELIVER_USAGE | typeof DELIVER_BILLING {
-  return payload.kind === 'usage' ? DELIVER_USAGE : DELIVER_BILLING;
-}
-
 export const deliverJob = {
-  queue: QUEUES.delivery,
+  /** The name of the job, and the queue it waits in. */
+  of: {
+    usage: { name: DELIVER_USAGE, queue: QUEUES.delivery },
+    billing: { name: DELIVER_BILLING, queue: QUEUES.delivery },
+    notice: { name: DELIVER_NOTICE, queue: QUEUES.notice },
+  } as const satisfies Record<DeliverPayload['kind'], unknown>,
   payload: deliverPayload,
   /** The first row names the job: handing out the same head row twice while the first job waits is one job. */
   idOf: (payload: DeliverPayload): string => `${payload.kind}-${payload.ids[0]}`,

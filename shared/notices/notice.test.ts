@@ -1,40 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
+import { END, exampleRow, holder, NOTICE_EXAMPLES, START } from '../../tests/support/notice-examples.ts';
 import { END_REASONS } from '../allocation/end-reason.ts';
-import { NOTICE_DATA, type NoticeData, type NoticeType } from './catalogue.ts';
+import { NOTICE_DATA, type NoticeType } from './catalogue.ts';
 import { FORMS, formOf } from './forms.ts';
 import { isNoticeType, notice, notificationOf } from './notice.ts';
 import { placeholdersOf, tell } from './tell.ts';
 import { END_REASON_WORDS, LANGUAGES, REFUSAL_WORDS } from './words.ts';
 
-const START = '2026-01-02T03:00:00.000Z';
-const END = '2026-01-02T04:30:00.000Z';
-const holder = { allocationId: 'a1', deviceId: 'd1' };
-const booking = { reservationId: 'r1', reservedStartTime: START, reservedEndTime: END };
 const MANNER = { language: 'en', timeZone: 'UTC' } as const;
-
-/** One notice of every form. */
-const EXAMPLES: readonly { [T in NoticeType]: readonly [T, NoticeData<T>] }[NoticeType][] = [
-  ['allocation_success', { ...holder, expiresAt: END }],
-  ['allocation_failed', { requestId: 'q1', code: 'QUOTA_EXCEEDED' }],
-  ['allocation_expired', { ...holder, expiredAt: END, durationSeconds: 5_400 }],
-  ['allocation_expiring_soon', { ...holder, expiresAt: END, minutesLeft: 10 }],
-  ['allocation_extended', { ...holder, newExpiresAt: END, additionalMinutes: 30, automatic: false }],
-  ['device_released', { ...holder, durationSeconds: 59, endReason: 'device_failed' }],
-  ['queue_joined', { queueId: 'e1', maxWaitMinutes: 30 }],
-  ['queue_fulfilled', { queueId: 'e1', ...holder, waitedMinutes: 3 }],
-  ['queue_expired', { queueId: 'e1', waitedMinutes: 30 }],
-  ['queue_cancelled', { queueId: 'e1', cancelReason: null }],
-  ['reservation_created', { ...booking, deviceId: null }],
-  ['reservation_cancelled', { ...booking, cancelReason: 'no time' }],
-  ['reservation_reminder', { ...booking, minutesLeft: 15 }],
-  ['reservation_executed', { ...booking, ...holder }],
-  ['reservation_failed', { ...booking, code: 'NO_CAPACITY' }],
-  ['reservation_expired', booking],
-  ['billing_alert', { alert: 'arrears', causeId: 'c1', overdueAmount: 12.5, overdueDays: 3 }],
-  ['billing_alert', { alert: 'payment_failed', causeId: 'c1', amount: null }],
-  ['billing_alert', { alert: 'balance_low', causeId: 'c1', currentBalance: 0 }],
-  ['billing_alert', { alert: 'restored', causeId: 'c1' }],
-];
 
 /** The types and the ways the platform's contract names for them. */
 const BY_CONTRACT: Readonly<Record<NoticeType, readonly string[]>> = {
@@ -57,11 +30,7 @@ const BY_CONTRACT: Readonly<Record<NoticeType, readonly string[]>> = {
   billing_alert: ['websocket', 'email'],
 };
 
-function rowOf([type, data]: (typeof EXAMPLES)[number]) {
-  return notice(type, { userId: 'ann', ...data } as { userId: string } & NoticeData<typeof type>);
-}
-
-const named = EXAMPLES.map((example) => [formOf(example[0], example[1]), example] as const);
+const named = NOTICE_EXAMPLES.map((example) => [formOf(example[0], example[1]), example] as const);
 
 describe('the catalogue', () => {
   test('has every type of the contract, with its ways', () => {
@@ -108,7 +77,7 @@ describe('the catalogue', () => {
 
 describe('a notice', () => {
   test.each(named)('of %s can be stored and told', (_form, example) => {
-    const row = rowOf(example);
+    const row = exampleRow(example);
     const notification = notificationOf(row.topic, JSON.parse(JSON.stringify(row.payload)), { language: 'zh', timeZone: 'UTC' });
     expect(notification).toMatchObject({ userId: 'ann', type: example[0], data: example[1] });
     expect(notification.data['texts']).toMatchObject({ zh: { title: notification.title, message: notification.message } });
@@ -132,8 +101,8 @@ describe('a notice', () => {
       notice('allocation_expiring_soon', { userId, ...holder, expiresAt, minutesLeft }).event_id;
     expect(soon('ann', END, 10)).toBe(soon('ann', END, 9));
     expect(new Set([soon('ann', END, 10), soon('ann', START, 10), soon('bob', END, 10)]).size).toBe(3);
-    const rows = EXAMPLES.map(rowOf);
-    expect(new Set(rows.map(({ event_id }) => event_id)).size).toBe(EXAMPLES.length);
+    const rows = NOTICE_EXAMPLES.map((example) => exampleRow(example));
+    expect(new Set(rows.map(({ event_id }) => event_id)).size).toBe(NOTICE_EXAMPLES.length);
     expect(rows.every(({ event_id }) => /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-a[0-9a-f]{3}-[0-9a-f]{12}$/.test(event_id))).toBe(true);
   });
 

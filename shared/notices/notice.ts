@@ -76,6 +76,14 @@ export function notificationOf(topic: string, payload: unknown, manner: Manner):
   return { userId, type: topic, ...own, data: { ...data, texts }, channels, priority };
 }
 
+/** How urgent a stored row is; undefined when it is none of the catalogue's. */
+export function priorityOf(topic: string, payload: unknown): Priority | undefined {
+  const stored = noticePayload.safeParse(payload);
+  if (!isNoticeType(topic) || !stored.success) return undefined;
+  const form = formOf(topic, stored.data.data);
+  return Object.hasOwn(FORMS, form) ? FORMS[form].priority : undefined;
+}
+
 /** Narrows a text to a type of the catalogue. */
 export function isNoticeType(text: string): text is NoticeType {
   return Object.hasOwn(NOTICE_DATA, text);

@@ -102,6 +102,30 @@ export async function countAllocations(store: Store, filter: HistoryFilter, reac
   return rows[0]?.total ?? 0;
 }
 
+/**
+ * The newest allocations of each of many users, in one statement.
+ *
+ * @param activeOnly  only those that are held
+ * @param eachAtMost  most allocations of one user
+ */
+export async function listAllocationsOfUsers(
+  store: Store,
+  userIds: readonly string[],
+  reach: Reach,
+  activeOnly: boolean,
+  eachAtMost: number,
+): Promise<AllocationRecord[]> {
+  const live = activeOnly ? Prisma.sql`a.ended_at IS NULL` : Prisma.sql`true`;
+  const rows = await translated(
+    store.prisma.$queryRaw<HistoryRow[]>`
+      SELECT newest.* FROM unnest(${[...new Set(userIds)]}::text[]) AS asked(user_id) CROSS JOIN LATERAL (
+        SELECT ${COLUMNS} FROM allocations a LEFT JOIN ledger l ON l.allocation_id = a.id
+        WHERE a.user_id = asked.user_id AND ${live} AND ${withinReach(reach, 'a')}
+        ORDER BY a.allocated_at DESC, a.id DESC LIMIT ${eachAtMost}::int) newest`,
+  );
+  return rows.map(toRecord);
+}
+
 /** One allocation with its ledger, or nothing if there is none within reach. */
 export async function readAllocation(store: Store, allocationId: string, reach: Reach): Promise<AllocationWhole | undefined> {
   const rows = await translated(

@@ -1,3 +1,4 @@
+import { type BatchRule, decideBatch } from '../allocation/decide-batch.ts';
 import type { GatheredRequest, OutagePolicy } from '../allocation/facts.ts';
 import type { AllocateOutcome } from '../allocation/outcome.ts';
 import { type Matched, planGroup } from '../allocation/plan-group.ts';
@@ -22,6 +23,7 @@ export type GroupOutcome = AllocateOutcome | { readonly status: 'contended'; rea
  * Requests that wait are decided only for the device they were matched to; to everybody else a device that somebody waits
  * for is not free. The same request twice in the group is decided once. Nothing is called over the network in here but Postgres.
  *
+ * @param batch  how the requests stand to each other when they were asked for as one batch
  * @param matched  devices by the ids of waiting requests
  * @returns outcomes in the order of the requests
  * @throws SchedulerError STORE_UNAVAILABLE when Postgres is away; nothing of the group has happened then, or (answer
@@ -31,10 +33,11 @@ export async function grantGroup(
   store: Store,
   group: readonly GatheredRequest[],
   policy: GrantPolicy,
+  batch?: BatchRule,
   matched: Matched = new Map(),
 ): Promise<GroupOutcome[]> {
   const once = [...new Map(group.map((gathered) => [gathered.request.requestId, gathered])).values()];
-  const outcomes = await store.transaction((tx) => decideAndWrite(tx, once, policy, matched));
+  const outcomes = await store.transaction((tx) => decideAndWrite(tx, once, policy, batch, matched));
   return group.map(({ request }) => outcomes.get(request.requestId) ?? { status: 'contended', requestId: request.requestId });
 }
 
@@ -42,6 +45,7 @@ async function decideAndWrite(
   tx: Transaction,
   group: readonly GatheredRequest[],
   policy: GrantPolicy,
+  batch: BatchRule | undefined,
   matched: Matched,
 ): Promise<Map<string, AllocateOutcome>> {
   await lockUsers(tx, group);
@@ -61,8 +65,10 @@ async function decideAndWrite(
       plan.settle(unmet, await readShortage(tx, wanted, [...taken, ...awaited], unmet.length), awaited.length > 0);
     }
   }
-  const outcomes = await commitGrants(tx, group, plan.decisions(), facts.existing, policy.strategy, startsAt);
-  const settled = [...plan.decisions()].flatMap(([requestId, decision]) => (decision.kind === 'settled' ? [requestId] : []));
+  const order = group.map(({ request }) => request.requestId);
+  const decisions = batch === undefined ? plan.decisions() : decideBatch(order, plan.decisions(), batch);
+  const outcomes = await commitGrants(tx, group, decisions, facts.existing, policy.strategy, startsAt);
+  const settled = [...decisions].flatMap(([requestId, decision]) => (decision.kind === 'settled' ? [requestId] : []));
   for (const outcome of await readOutcomes(tx, settled)) outcomes.set(outcome.requestId, outcome);
   return outcomes;
 }

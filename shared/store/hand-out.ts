@@ -36,6 +36,28 @@ export async function handOutUsage(store: Store, limit: number, againAfterMs: nu
 }
 
 /**
+ * Hands out notices to people, the longest due first. Each stands alone: none waits for another.
+ *
+ * @returns outbox ids, at most `limit`
+ * @throws STORE_UNAVAILABLE
+ */
+export async function handOutNotices(store: Store, limit: number, againAfterMs: number): Promise<readonly string[]> {
+  const rows = await translated(
+    store.prisma.$queryRaw<{ id: string }[]>`
+      UPDATE outbox SET handed_out_at = now()
+      WHERE id IN (
+        SELECT o.id FROM outbox o
+        WHERE o.channel = 'notice' AND o.status = 'pending' AND o.next_attempt_at <= now()
+          AND (o.handed_out_at IS NULL OR o.handed_out_at < o.next_attempt_at OR o.handed_out_at < now() - ${againAfterMs} * interval '1 millisecond')
+        ORDER BY o.next_attempt_at, o.id
+        LIMIT ${limit}
+        FOR UPDATE OF o SKIP LOCKED)
+      RETURNING id::text AS "id"`,
+  );
+  return rows.map(({ id }) => id).sort((a, b) => Number(a) - Number(b));
+}
+
+/**
  * Hands out what is owed to billing, the longest due first.
  *
  * @returns allocation ids, at most `limit`

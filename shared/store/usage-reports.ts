@@ -1,4 +1,3 @@
-import { type FailedDelivery, failuresJson, type Pause } from './delivery-attempt.ts';
 import type { Store } from './store.ts';
 import { translated } from './store-errors.ts';
 
@@ -67,45 +66,4 @@ export async function markUsageReported(store: Store, ids: readonly string[]): P
       WHERE later.status = 'pending' ORDER BY later.id`,
   );
   return rows.map(({ id }) => id);
-}
-
-/**
- * Notes that reports were not counted: each is tried again after a pause, or becomes a dead letter after `maxAttempts`.
- * A dead report holds back the later ones of its allocation, so that a re-drive keeps the order.
- *
- * @returns outbox ids of those that are dead now
- * @throws STORE_UNAVAILABLE
- */
-export async function failUsageReports(
-  store: Store,
-  failures: readonly FailedDelivery[],
-  pause: Pause,
-  maxAttempts: number,
-): Promise<readonly string[]> {
-  if (failures.length === 0) return [];
-  const rows = await translated(
-    store.prisma.$queryRaw<{ id: string; dead: boolean }[]>`
-      UPDATE outbox o SET last_error = f.reason,
-        status = CASE WHEN o.attempts >= ${maxAttempts} THEN 'dead' ELSE 'pending' END,
-        next_attempt_at = now() + least(${pause.maxMs}::float8, greatest(f.wait, ${pause.baseMs}::float8 * 2 ^ least(o.attempts - 1, 30) * (0.5 + random() / 2))) * interval '1 millisecond'
-      FROM jsonb_to_recordset(${failuresJson(failures)}::jsonb) AS f (id bigint, reason text, wait float8)
-      WHERE o.id = f.id AND o.channel = 'usage' AND o.status = 'pending'
-      RETURNING o.id::text AS "id", o.status = 'dead' AS dead`,
-  );
-  return rows.filter(({ dead }) => dead).map(({ id }) => id);
-}
-
-/**
- * Gives claimed reports back unsent: the neighbour was not asked, so the attempt does not count.
- *
- * @param pauseMs  until the next attempt, ms
- * @throws STORE_UNAVAILABLE
- */
-export async function giveBackUsageReports(store: Store, ids: readonly string[], pauseMs: number): Promise<void> {
-  if (ids.length === 0) return;
-  await translated(
-    store.prisma.$executeRaw`
-      UPDATE outbox SET attempts = greatest(attempts - 1, 0), next_attempt_at = now() + ${pauseMs} * interval '1 millisecond'
-      WHERE id = ANY (${ids}::text[]::bigint[]) AND channel = 'usage' AND status = 'pending'`,
-  );
 }

@@ -74,14 +74,19 @@ export interface ApiBench {
 
 const logger = createLogger('test', process.env['TEST_LOG_LEVEL'] ?? 'silent');
 
-/** Opens a bench on a database of its own. */
-export async function openApiBench(): Promise<ApiBench> {
+/**
+ * Opens a bench on a database of its own.
+ *
+ * @param through  turns the address of the database into the one that servers and workers use
+ */
+export async function openApiBench(through: (url: string) => string = (url) => url): Promise<ApiBench> {
   const life = createLife(logger);
   const database = await createTestDatabase();
   life.onClose('database', database.drop);
   const { prefix, clean } = createTestPrefix();
   life.onClose('keys', clean);
-  const store = openStore(database.url);
+  const url = through(database.url);
+  const store = openStore(url);
   life.onClose('store', store.close);
   const redisAddress = { url: redisUrl(), clusterNodes: [] };
   const redis = createRedis('cache', redisAddress, logger);
@@ -93,7 +98,7 @@ export async function openApiBench(): Promise<ApiBench> {
     store,
     redis,
     prefix,
-    start: (changes = {}) => startServer(life, database.url, prefix, changes),
+    start: (changes = {}) => startServer(life, url, prefix, changes),
     startWorkers: (quotas = new Map()) => startBoth(life, { store, redis, prefix }, quotas),
     addDevices: (count, changes = {}) => addDevices(store, count, changes),
     close: life.close,

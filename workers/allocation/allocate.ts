@@ -57,19 +57,25 @@ export async function allocate(parts: AllocateParts, call: AllocateCall, job: { 
   }
 }
 
-async function gather({ quotaOf, balanceOf }: AllocateParts, call: AllocateCall): Promise<AllocateItem> {
+/** Reads what is outside: the quota and the balance of the user. */
+export async function gather(
+  { quotaOf, balanceOf }: Pick<AllocateParts, 'quotaOf' | 'balanceOf'>,
+  call: AllocateCall,
+): Promise<AllocateItem> {
   const { userId, traceId } = call.request;
   const options = { deadlineMs: GATHER_DEADLINE_MS, traceId };
   const [quota, balance] = await Promise.all([quotaOf(userId, options), balanceOf(userId, options)]);
   return { ...call, quota, balance, deferrals: 0 };
 }
 
-function contendedPause(deferrals: number): number {
+/** How long to wait before a contended request is asked again, ms. */
+export function contendedPause(deferrals: number): number {
   const longest = Math.min(CONTENDED_PAUSE_MAX_MS, CONTENDED_PAUSE_MS * (deferrals + 1));
   return 1 + Math.random() * longest;
 }
 
-function count(metrics: Metrics, { request, acceptedAt }: AllocateCall, outcome: AllocateOutcome): void {
+/** Counts what became of a request and how long it took. */
+export function count(metrics: Metrics, { request, acceptedAt }: AllocateCall, outcome: AllocateOutcome): void {
   metrics.decisions.inc({ outcome: outcome.status, code: 'code' in outcome ? outcome.code : '' });
   metrics.requestWait.observe({ tier: request.tier }, Math.max(0, Date.now() - acceptedAt) / 1_000);
 }

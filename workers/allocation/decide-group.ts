@@ -1,3 +1,4 @@
+import { type BatchRule, isBound } from '../../shared/allocation/decide-batch.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Metrics } from '../../shared/metrics.ts';
 import type { Locks } from '../../shared/run/lock.ts';
@@ -24,11 +25,15 @@ const MOST_DEFERRALS = 8;
  * Decides one group: lock, grant, tell.
  *
  * A request whose user or device another worker is deciding on right now is put off instead of holding up the group
- * behind a row lock. @returns outcomes in the order of the items
+ * behind a row lock; of a batch whose requests depend on each other, all are put off then.
+ *
+ * @param batch  the items are one batch
+ * @returns outcomes in the order of the items
  */
-export async function decideGroup(parts: DecideGroupParts, items: readonly AllocateItem[]): Promise<GroupOutcome[]> {
-  const { ready, release } = await lockAll(parts, items);
-  const decided = await grant(parts, ready).catch(async (error: unknown) => {
+export async function decideGroup(parts: DecideGroupParts, items: readonly AllocateItem[], batch?: BatchRule): Promise<GroupOutcome[]> {
+  const { ready: free, release } = await lockAll(parts, items);
+  const ready = batch !== undefined && isBound(batch) && free.length < items.length ? [] : free;
+  const decided = await grant(parts, ready, batch).catch(async (error: unknown) => {
     await release();
     throw error;
   });
@@ -38,8 +43,8 @@ export async function decideGroup(parts: DecideGroupParts, items: readonly Alloc
   return items.map((item) => byItem.get(item) ?? { status: 'contended', requestId: item.request.requestId });
 }
 
-function grant({ store, policy }: DecideGroupParts, ready: readonly AllocateItem[]): Promise<GroupOutcome[]> {
-  return ready.length === 0 ? Promise.resolve([]) : grantGroup(store, ready, policy());
+function grant({ store, policy }: DecideGroupParts, ready: readonly AllocateItem[], batch?: BatchRule): Promise<GroupOutcome[]> {
+  return ready.length === 0 ? Promise.resolve([]) : grantGroup(store, ready, policy(), batch);
 }
 
 async function lockAll({ locks, metrics }: DecideGroupParts, items: readonly AllocateItem[]) {

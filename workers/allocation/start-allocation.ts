@@ -13,8 +13,9 @@ import type { RedisAddress, RedisClient } from '../../shared/run/redis.ts';
 import type { GroupOutcome } from '../../shared/store/grant-group.ts';
 import type { Store } from '../../shared/store/store.ts';
 import type { AllocateItem } from './allocate.ts';
+import type { BatchItem } from './allocate-batch.ts';
 import { decideGroup } from './decide-group.ts';
-import { createHandlers } from './handlers.ts';
+import { createHandlers, type Tell } from './handlers.ts';
 
 /** What the allocation worker works with. */
 export interface AllocationDependencies {
@@ -46,20 +47,33 @@ export function startAllocation(deps: AllocationDependencies): QueueWorker {
   const { store, redis, prefix, metrics, logger } = deps;
   const locks = deps.locks ? createLocks(redis, { ttlMs: LOCK_TTL_MS, prefix, logger }) : undefined;
   const policy = () => ({ ...deps.outagePolicy, strategy: deps.strategy() });
-  const tell = (items: readonly AllocateItem[], outcomes: readonly GroupOutcome[]) => announceGroup(deps, items, outcomes);
+  const tellGroup = (items: readonly AllocateItem[], outcomes: readonly GroupOutcome[]) => announceGroup(deps, items, outcomes);
+  const group = { store, locks, policy, announce: tellGroup, metrics, logger };
   const collector = createCollector<AllocateItem, GroupOutcome>({
     maxSize: deps.groupMax,
     maxParallel: deps.groupParallel,
-    run: (items) => decideGroup({ store, locks, policy, announce: tell, metrics, logger }, items),
+    run: (items) => decideGroup(group, items),
     onGroup: (size, seconds) => {
       metrics.groupSize.observe({ group: 'allocate' }, size);
       metrics.groupDuration.observe({ group: 'allocate' }, seconds);
     },
   });
+  const batches = createCollector<BatchItem, GroupOutcome[]>({
+    maxSize: 1,
+    maxParallel: deps.groupParallel,
+    run: (some) => Promise.all(some.map(({ items, rule }) => decideGroup(group, items, rule))),
+    onGroup: (_size, seconds) => metrics.groupDuration.observe({ group: 'allocate-batch' }, seconds),
+  });
+  const tell: Tell = async ({ replyTo }, id, outcome) => {
+    if (replyTo !== undefined)
+      await announce(redis, prefix, { availability: false, outbox: false, outcomes: [{ replyTo, id, outcome }] }, logger);
+  };
   const parts = {
     quotaOf: deps.quota.quotaOf.bind(deps.quota),
     balanceOf: deps.balance.balanceOf.bind(deps.balance),
     collector,
+    batches,
+    tell,
     metrics,
   };
   return startQueueWorker({

@@ -1,10 +1,5 @@
-import {
-  type ClaimedUsage,
-  claimUsageReports,
-  failUsageReports,
-  giveBackUsageReports,
-  markUsageReported,
-} from '../../shared/store/usage-reports.ts';
+import { failRows, giveBackRows } from '../../shared/store/outbox-attempts.ts';
+import { type ClaimedUsage, claimUsageReports, markUsageReported } from '../../shared/store/usage-reports.ts';
 import { type Answered, addUp, type DeliveryDeps, type DeliveryOutcome, NOTHING_DELIVERED, sortAnswers } from './delivery-deps.ts';
 
 /**
@@ -40,8 +35,12 @@ async function note(
 ): Promise<{ outcome: DeliveryOutcome; next: readonly string[] }> {
   const { delivered, givenBack, failed } = sortAnswers(answers);
   const next = await markUsageReported(store, delivered);
-  await giveBackUsageReports(store, givenBack, policy.notAskedPauseMs);
-  const dead = await failUsageReports(store, failed, policy.pause, policy.maxAttempts);
+  await giveBackRows(
+    store,
+    'usage',
+    givenBack.map((id) => ({ id, waitMs: policy.notAskedPauseMs })),
+  );
+  const dead = await failRows(store, 'usage', failed, policy.pause, policy.maxAttempts);
   if (dead.length > 0) logger.error({ outboxIds: dead, reason: failed[0]?.reason }, 'usage reports given up after their last attempt');
   return {
     outcome: { delivered: delivered.length, givenBack: givenBack.length, failed: failed.length - dead.length, dead: dead.length },

@@ -71,7 +71,12 @@ export function sortAnswers(answers: readonly Answered[]): SortedAnswers {
 }
 
 /** Counts an outcome in the metrics and adds it to what the job did before. */
-export function addUp(deps: DeliveryDeps, kind: 'usage' | 'billing', so: DeliveryOutcome, now: DeliveryOutcome): DeliveryOutcome {
+export function addUp(
+  deps: Pick<DeliveryDeps, 'metrics'>,
+  kind: 'usage' | 'billing' | 'notice',
+  so: DeliveryOutcome,
+  now: DeliveryOutcome,
+): DeliveryOutcome {
   for (const outcome of ['delivered', 'failed', 'dead', 'givenBack'] as const) {
     if (now[outcome] > 0) deps.metrics.deliveries.inc({ kind, outcome }, now[outcome]);
   }

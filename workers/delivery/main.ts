@@ -1,6 +1,7 @@
 import { createBillingClient } from '../../shared/clients/billing-client.ts';
 import { createHttpCaller } from '../../shared/clients/http-caller.ts';
 import { NEIGHBOURS } from '../../shared/clients/neighbour.ts';
+import { createNotificationClient } from '../../shared/clients/notification-client.ts';
 import { createServiceToken } from '../../shared/clients/service-token.ts';
 import { createUsageClient } from '../../shared/clients/usage-client.ts';
 import type { Config } from '../../shared/config.ts';
@@ -9,9 +10,12 @@ import { createMetrics } from '../../shared/metrics.ts';
 import { readConfig } from '../../shared/read-config.ts';
 import { serveMetrics } from '../../shared/run/metrics-server.ts';
 import { type Life, runProcess } from '../../shared/run/process.ts';
+import { openRedis } from '../../shared/run/redis.ts';
 import { createStore } from '../../shared/store/store.ts';
 import type { DeliveryPolicy } from './delivery-deps.ts';
+import { createNoticeLimit } from './notice-limit.ts';
 import { DELIVERY_JOB_DEADLINE_MS, startDelivery } from './start-delivery.ts';
+import { startNotices } from './start-notices.ts';
 
 const NAME = 'worker-delivery';
 
@@ -42,19 +46,34 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
   });
   life.onClose('billing-service', billingService.close);
 
+  const notificationService = createHttpCaller({
+    neighbour: { ...NEIGHBOURS.notification, baseUrl: config.NOTIFICATION_SERVICE_URL },
+    token,
+    logger,
+    metrics,
+  });
+  life.onClose('notification-service', notificationService.close);
+
+  const redisAddress = { url: config.REDIS_URL, clusterNodes: config.REDIS_CLUSTER_NODES };
+  const redis = await openRedis(life, 'producer', redisAddress, logger);
+  const shared = { store, redisAddress, prefix: config.QUEUE_PREFIX, metrics, logger };
   const worker = startDelivery({
-    store,
+    ...shared,
     usage: createUsageClient(userService),
     billing: createBillingClient(billingService),
     policy: policyOf(config),
-    redisAddress: { url: config.REDIS_URL, clusterNodes: config.REDIS_CLUSTER_NODES },
-    prefix: config.QUEUE_PREFIX,
-    metrics,
-    logger,
   });
   life.onClose('delivery worker', worker.close);
+  const notices = startNotices({
+    ...shared,
+    notifications: createNotificationClient(notificationService),
+    limit: createNoticeLimit(redis, config.QUEUE_PREFIX, config.NOTIFICATION_RATE_LIMIT, logger),
+    manner: { language: config.NOTIFICATION_LANGUAGE, timeZone: config.NOTIFICATION_TIME_ZONE },
+    policy: { ...policyOf(config), maxAttempts: config.NOTIFICATION_MAX_ATTEMPTS },
+  });
+  life.onClose('notice worker', notices.close);
 
-  const health = () => ({ queue: worker.healthy() });
+  const health = () => ({ queue: worker.healthy(), notices: notices.healthy() });
   await serveMetrics(life, {
     host: config.METRICS_HOST,
     port: config.METRICS_PORT_OF_WORKER,

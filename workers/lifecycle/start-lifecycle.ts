@@ -34,14 +34,21 @@ const JOB_DEADLINE_MS = 15_000;
 /** Starts ending allocations and cancelling requests. */
 export function startLifecycle(deps: LifecycleDependencies): QueueWorker {
   const { store, redis, prefix, metrics, logger } = deps;
+  const end = (releases: readonly NamedRelease[]) => endGroup({ ...deps, ending: { cleaningSeconds: deps.cleaningSeconds } }, releases);
   const collector = createCollector<NamedRelease, ReleaseResult>({
     maxSize: deps.groupMax,
     maxParallel: deps.groupParallel,
-    run: (releases) => endGroup({ ...deps, ending: { cleaningSeconds: deps.cleaningSeconds } }, releases),
+    run: end,
     onGroup: (size, seconds) => {
       metrics.groupSize.observe({ group: 'release' }, size);
       metrics.groupDuration.observe({ group: 'release' }, seconds);
     },
+  });
+  const batches = createCollector<readonly NamedRelease[], ReleaseResult[]>({
+    maxSize: 1,
+    maxParallel: deps.groupParallel,
+    run: (some) => Promise.all(some.map(end)),
+    onGroup: (_size, seconds) => metrics.groupDuration.observe({ group: 'release-batch' }, seconds),
   });
   const tell: Tell = async ({ replyTo }, id, outcome) => {
     if (replyTo !== undefined)
@@ -52,7 +59,7 @@ export function startLifecycle(deps: LifecycleDependencies): QueueWorker {
     prefix,
     redis: deps.redisAddress,
     concurrency: deps.concurrency,
-    handlers: createHandlers({ store, asked: deps.producer.asked, collector, metrics, tell }),
+    handlers: createHandlers({ store, asked: deps.producer.asked, collector, batches, metrics, tell }),
     deadlineMs: JOB_DEADLINE_MS,
     metrics,
     logger,

@@ -12,9 +12,9 @@ import type { DeliveryQueue } from './hand-out.ts';
 export function deliveryQueueOf(producer: Pick<Producer, 'deliver'>, redis: RedisClient, prefix: string): DeliveryQueue {
   return {
     deliver: (payloads) => producer.deliver(payloads),
-    waiting: async () => {
+    waiting: async (queue) => {
       try {
-        return await redis.llen(`${prefix}:${QUEUES.delivery}:wait`);
+        return await redis.llen(`${prefix}:${QUEUES[queue]}:wait`);
       } catch (error) {
         throw new SchedulerError('QUEUE_UNAVAILABLE', { cause: error, retryAfter: 1 });
       }

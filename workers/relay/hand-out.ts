@@ -1,5 +1,5 @@
 import { type DeliverPayload, MAX_DELIVERY_ROWS } from '../../queues/jobs/deliver.ts';
-import { handOutBilling, handOutUsage } from '../../shared/store/hand-out.ts';
+import { handOutBilling, handOutUsage, handOutNotices as noteHandedOut } from '../../shared/store/hand-out.ts';
 import type { Store } from '../../shared/store/store.ts';
 
 /** Where delivery jobs go. */
@@ -7,7 +7,7 @@ export interface DeliveryQueue {
   /** Adds wake-ups; one whose id is there already changes nothing. @throws QUEUE_UNAVAILABLE */
   deliver(payloads: readonly DeliverPayload[]): Promise<void>;
   /** Jobs waiting. @throws QUEUE_UNAVAILABLE */
-  waiting(): Promise<number>;
+  waiting(queue: 'delivery' | 'notice'): Promise<number>;
 }
 
 /** Rows of each kind handed out in one round. */
@@ -29,7 +29,7 @@ export const LOST_AFTER_MS = 30_000;
  * @throws STORE_UNAVAILABLE, QUEUE_UNAVAILABLE
  */
 export async function handOut(store: Store, queue: DeliveryQueue, lostAfterMs: number): Promise<boolean> {
-  if ((await queue.waiting()) >= MAX_WAITING_JOBS) return false;
+  if ((await queue.waiting('delivery')) >= MAX_WAITING_JOBS) return false;
   const usage = await handOutUsage(store, BATCH, lostAfterMs);
   const billing = await handOutBilling(store, BATCH, lostAfterMs);
   const payloads = [
@@ -38,6 +38,19 @@ export async function handOut(store: Store, queue: DeliveryQueue, lostAfterMs: n
   ];
   if (payloads.length > 0) await queue.deliver(payloads);
   return usage.length === BATCH || billing.length === BATCH;
+}
+
+/**
+ * One round: hands the due notices to their own jobs, beside everything else.
+ *
+ * @returns whether there may be more to do at once
+ * @throws STORE_UNAVAILABLE, QUEUE_UNAVAILABLE
+ */
+export async function handOutNotices(store: Store, queue: DeliveryQueue, lostAfterMs: number): Promise<boolean> {
+  if ((await queue.waiting('notice')) >= MAX_WAITING_JOBS) return false;
+  const notices = await noteHandedOut(store, BATCH, lostAfterMs);
+  if (notices.length > 0) await queue.deliver(inChunks(notices).map((ids): DeliverPayload => ({ kind: 'notice', ids })));
+  return notices.length === BATCH;
 }
 
 function inChunks(ids: readonly string[]): string[][] {

@@ -1,7 +1,7 @@
 import type { OutgoingMessage, Publisher, PublishOutcome } from '../../shared/broker/publisher.ts';
 import { traceHeadersOf } from '../../shared/broker/traceparent.ts';
 import { exchangeOf, publishedBody } from '../../shared/events.ts';
-import { markDelivered, type PendingEvent, readDueEvents, recordFailures, setAsideEvents } from '../../shared/store/outbox.ts';
+import { type PendingEvent, readDueEvents, recordFailures, setAsideEvents, settleEvents } from '../../shared/store/outbox.ts';
 import type { Store } from '../../shared/store/store.ts';
 
 /** Events published in one round; one a key, and one round of confirms. */
@@ -44,11 +44,7 @@ async function noteOutcomes(store: Store, events: readonly PendingEvent[], outco
     const outcome = outcomes[index];
     return outcome?.kind === 'rejected' ? [{ id, reason: outcome.reason }] : [];
   });
-  if (confirmed.length > 0)
-    await markDelivered(
-      store,
-      confirmed.map(({ id }) => id),
-    );
+  if (confirmed.length > 0) await settleEvents(store, confirmed);
   if (refused.length > 0) await recordFailures(store, refused, REFUSED_PAUSE);
 }
 

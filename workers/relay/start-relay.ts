@@ -5,11 +5,12 @@ import type { Metrics } from '../../shared/metrics.ts';
 import type { RedisClient } from '../../shared/run/redis.ts';
 import { countPending } from '../../shared/store/outbox.ts';
 import type { Store } from '../../shared/store/store.ts';
-import { type DeliveryQueue, handOut, LOST_AFTER_MS } from './hand-out.ts';
+import { type DeliveryQueue, handOut, handOutNotices, LOST_AFTER_MS } from './hand-out.ts';
 import { standForLeadership } from './leadership.ts';
 import { onOutboxSignal } from './outbox-signal.ts';
 import { publishEvents } from './publish-events.ts';
 import { startRoundLoop } from './round-loop.ts';
+import { createTellWaiting } from './tell-waiting.ts';
 import { createWake } from './wake.ts';
 
 /** What the relay works with. Times in ms. */
@@ -45,19 +46,23 @@ const COUNT_EVERY_MS = 15 * SECOND;
 /** Commits of this long share a round: nobody waits for an event or a bill, but the database has grants to make. */
 const GATHER_MS = 100;
 
+/** People read slower than that: what happens within this long is handed out together. */
+const GATHER_NOTICES_MS = 500;
+
 const CHANNELS = ['event', 'usage', 'notice'];
 
 /**
  * Starts the relay: outbox to RabbitMQ and to the delivery jobs. Any number may run; one leads, the others wait.
- * Events and deliveries go in loops of their own, so that a broker that hangs never holds up a bill.
+ * Events, deliveries and notices go in loops of their own, so that a broker that hangs never holds up a bill.
  */
 export async function startRelay(dependencies: RelayDependencies): Promise<Relay> {
   const { store, logger, metrics, netMs = SECOND, lostAfterMs = LOST_AFTER_MS } = dependencies;
   const id = randomUUID();
-  const wakes = { events: createWake(), deliveries: createWake(), count: createWake() };
+  const wakes = { events: createWake(), deliveries: createWake(), notices: createWake(), count: createWake() };
   const wakeAll = () => {
     wakes.events.ring();
     wakes.deliveries.ring();
+    wakes.notices.ring();
   };
   const publisher = await createPublisher({ ...dependencies.broker, name: `relay ${id}`, logger, metrics, onReady: wakes.events.ring });
   const stopListening = onOutboxSignal(dependencies.subscriber, dependencies.prefix, logger, wakeAll);
@@ -72,14 +77,27 @@ export async function startRelay(dependencies: RelayDependencies): Promise<Relay
       wakes.count.ring();
     },
   });
+  const tellWaiting = createTellWaiting(store);
   const common = { logger, netMs, gatherMs: GATHER_MS, mayRun: leadership.leads };
   const loops = [
-    startRoundLoop({ ...common, name: 'events', wake: wakes.events, round: () => publishEvents(store, publisher, wakes.events.ring) }),
+    startRoundLoop({
+      ...common,
+      name: 'events',
+      wake: wakes.events,
+      round: () => (isAway(publisher.state()) ? tellWaiting() : publishEvents(store, publisher, wakes.events.ring)),
+    }),
     startRoundLoop({
       ...common,
       name: 'deliveries',
       wake: wakes.deliveries,
       round: () => handOut(store, dependencies.deliveries, lostAfterMs),
+    }),
+    startRoundLoop({
+      ...common,
+      name: 'notices',
+      wake: wakes.notices,
+      gatherMs: GATHER_NOTICES_MS,
+      round: () => handOutNotices(store, dependencies.deliveries, lostAfterMs),
     }),
     startRoundLoop({
       ...common,
@@ -101,6 +119,11 @@ export async function startRelay(dependencies: RelayDependencies): Promise<Relay
       await publisher.close();
     },
   };
+}
+
+/** Whether events have to wait. */
+function isAway(state: BrokerState): boolean {
+  return state !== 'ready' && state !== 'off';
 }
 
 /** The leader counts for all, so that a sum over processes is right. */
