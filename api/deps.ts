@@ -21,6 +21,8 @@ export interface ServerOptions {
   readonly maxWaitingJobs: number;
   /** The strategy while none is stored. */
   readonly defaultStrategy: string;
+  /** Gap kept free around reservations, s, and how far ahead recurring ones are booked, days. */
+  readonly reservations: { readonly gapSeconds: number; readonly horizonDays: number };
   /** Settings an admin may read: never a secret. */
   readonly publicSettings: Readonly<Record<string, string | number | boolean>>;
 }

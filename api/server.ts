@@ -23,6 +23,8 @@ import { operationRoutes } from './routes/operations.ts';
 import { probeRoutes } from './routes/probes.ts';
 import { releaseRoutes } from './routes/release.ts';
 import { requestRoutes } from './routes/requests.ts';
+import { reservationListRoutes } from './routes/reservation-list.ts';
+import { reservationRoutes } from './routes/reservations.ts';
 import { settingsRoutes } from './routes/settings.ts';
 import { securityHeaders } from './security-headers.ts';
 
@@ -78,6 +80,8 @@ function registerRoutes(api: Api, deps: ServerDeps, counters: Awaited<ReturnType
   batchAllocateRoutes(api, deps);
   batchReleaseRoutes(api, deps);
   batchQueryRoutes(api, deps);
+  reservationRoutes(api, deps);
+  reservationListRoutes(api, deps);
   settingsRoutes(api, deps);
   deviceRoutes(api, deps);
   importRoutes(api, deps);

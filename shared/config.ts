@@ -95,8 +95,14 @@ const variables = z.object({
   MAX_WAITING_JOBS: integer(200_000, 1, 10_000_000).describe('Waiting jobs above which new requests are refused with OVERLOADED'),
   ALLOCATION_STRATEGY: z.enum(['resource_based']).default('resource_based').describe('Strategy when none is stored'),
   AVAILABLE_CACHE_TTL: integer(10, 1, 3_600).describe('Life of the cached list of available devices, s'),
-  TURNAROUND_SECONDS: integer(0, 0, 86_400).describe('Gap kept free between two reservations of a device, s'),
+  TURNAROUND_SECONDS: integer(0, 0, 86_400).describe(
+    'Gap kept free around the reservations of a device, s; CLEANING_TIMEOUT if that is longer',
+  ),
   CLEANING_TIMEOUT: integer(0, 0, 86_400).describe('Time a released device is being cleaned before it is free again, s; 0 = off'),
+  NO_SHOW_MINUTES: integer(10, 0, 1_440).describe(
+    'How long a started reservation waits for its holder before it is released; 0 = for ever',
+  ),
+  RESERVATION_HORIZON_DAYS: integer(30, 1, 366).describe('How far ahead the occurrences of a recurring reservation are made'),
   EXPIRY_TICK: integer(1, 1, 3_600).describe('How often due allocations are ended, s'),
   SHUTDOWN_TIMEOUT: integer(25, 1, 600).describe('Longest orderly shutdown, s'),
   USER_SERVICE_URL: url('http:', 'https:').default('http://localhost:30001').describe('user-service'),

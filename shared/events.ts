@@ -27,6 +27,15 @@ const seconds = z.int().nonnegative();
 
 const refusal = z.strictObject({ requestId: id, userId, tenantId, code: z.string(), reason: z.string() });
 const entry = { queueId: id, userId, priority: z.int().nonnegative(), userTier: z.string() };
+const booking = {
+  reservationId: id,
+  userId,
+  tenantId,
+  deviceId: id.nullable(),
+  reservedStartTime: instant,
+  reservedEndTime: instant,
+  seriesId: id.nullable(),
+};
 const holder = { allocationId: id, deviceId: id, userId, tenantId, fence };
 
 /** The bodies, by routing key, without the envelope. Times are ISO 8601 in UTC, durations whole seconds. */
@@ -49,6 +58,13 @@ export const EVENTS = {
   'scheduler.queue.cancelled': z.strictObject({ ...entry, cancelReason: z.string().nullable() }),
   'scheduler.queue.fulfilled': z.strictObject({ ...entry, deviceId: id, allocationId: id, waitedMinutes: z.int().nonnegative() }),
   'scheduler.queue.expired': z.strictObject({ ...entry, expiryReason: z.string() }),
+  'scheduler.reservation.created': z.strictObject(booking),
+  'scheduler.reservation.updated': z.strictObject(booking),
+  'scheduler.reservation.cancelled': z.strictObject({ ...booking, cancelReason: z.string().nullable() }),
+  'scheduler.reservation.executed': z.strictObject({ ...booking, allocationId: id, swappedFrom: id.nullable() }),
+  'scheduler.reservation.failed': z.strictObject({ ...booking, code: z.string(), reason: z.string(), queueId: id.nullable() }),
+  'scheduler.reservation.expired': z.strictObject({ ...booking, reason: z.string() }),
+  'scheduler.reservation.reminder': z.strictObject({ ...booking, minutesLeft: z.int().nonnegative() }),
   'billing.usage_report_failed': z.strictObject({
     allocationId: id,
     deviceId: id,
@@ -202,6 +218,20 @@ export function queueFulfilled(
 /** The longest wait is over. */
 export function queueExpired(entry: EntryFacts, expiryReason: string): OutboxEvent<'scheduler.queue.expired'> {
   return { topic: 'scheduler.queue.expired', key: entry.requestId, payload: { ...entryOf(entry), expiryReason } };
+}
+
+/** What every event of a reservation says. Times are ISO 8601 in UTC. */
+export type BookingFacts = EventBody<'scheduler.reservation.created'>;
+
+/** What one kind of event of a reservation says besides. */
+type BookingExtra<T extends ReservationTopic> = Omit<EventBody<T>, keyof BookingFacts>;
+type ReservationTopic = Extract<EventTopic, `scheduler.reservation.${string}`>;
+
+/** A reservation was made, moved or changed, cancelled, begun, has failed, run out, or is about to start. */
+export function reservationEvent<T extends ReservationTopic>(topic: T, booked: BookingFacts, extra: BookingExtra<T>): OutboxEvent<T> {
+  const { reservationId, userId, tenantId, deviceId, reservedStartTime, reservedEndTime, seriesId } = booked;
+  const own = { reservationId, userId, tenantId, deviceId, reservedStartTime, reservedEndTime, seriesId };
+  return { topic, key: reservationId, payload: { ...own, ...extra } as EventBody<T> };
 }
 
 /** Billing gave up on an allocation: what it owes, for people to see. */

@@ -3,12 +3,11 @@ import { askedAllocation } from '../../shared/allocation/asked.ts';
 import type { AllocationRequest } from '../../shared/allocation/facts.ts';
 import { partyId } from '../../shared/allocation/party-id.ts';
 import { TIER_WORDS } from '../../shared/allocation/tier.ts';
-import { SchedulerError } from '../../shared/errors.ts';
-import { tenantOfUser } from '../../shared/store/requests.ts';
 import { askAllocation, createBacklogGuard, requestIdFor } from '../ask-allocation.ts';
 import { assertMayActFor, type Caller, tenantFor, tierFor } from '../caller.ts';
 import type { ServerDeps } from '../deps.ts';
 import { sendError, success, successOf } from '../envelope.ts';
+import { assertOwnTenant } from '../own-tenant.ts';
 import { traceIdOf } from '../request-context.ts';
 import { acceptedAnswer, allocationAnswer, refusalOf, viewGrant } from '../request-view.ts';
 import { type Api, errorAnswers, noQuery } from '../route-schema.ts';
@@ -74,13 +73,4 @@ export function allocateRoutes(api: Api, deps: ServerDeps): void {
 /** The holder is told how to reach the device; a service asks on the holder's behalf. */
 function mayConnect(caller: Caller, userId: string): boolean {
   return caller.role === 'service' || caller.id === userId;
-}
-
-/** An admin acts for users of the own tenant. A user nobody has seen before belongs to whoever brings them. */
-async function assertOwnTenant({ store }: ServerDeps, caller: Caller, userId: string): Promise<void> {
-  if (caller.role !== 'admin' || caller.id === userId) return;
-  const known = await tenantOfUser(store, userId);
-  if (known !== undefined && known !== caller.tenantId) {
-    throw new SchedulerError('FORBIDDEN', { messages: ['The user belongs to another tenant.'], details: { field: 'userId' } });
-  }
 }

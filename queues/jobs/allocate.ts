@@ -21,7 +21,7 @@ export const ALLOCATE = 'allocate';
 export const allocatePayload = z.object({
   requestId: z.guid(),
   caller: z.string().min(1).max(300),
-  source: z.enum(['http', 'client', 'event']),
+  source: z.enum(['http', 'client', 'event', 'reservation']),
   userId: partyId,
   tenantId: partyId.nullable(),
   tier: z.enum(TIERS),

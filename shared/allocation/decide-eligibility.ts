@@ -55,7 +55,8 @@ export function leastSize(request: AllocationRequest) {
   return { cpuCores: specs?.minCpu ?? 0, memoryMB: specs?.minMemory ?? 0, storageMB: specs?.minStorage ?? 0 };
 }
 
-function blockOf(user: UserFacts): Refusal | undefined {
+/** Why this user gets nothing at all, if so. */
+export function blockOf(user: Pick<UserFacts, 'state' | 'inArrears'>): Refusal | undefined {
   if (user.state === 'deleted') return { code: 'USER_DELETED', reason: 'the user is deleted' };
   if (user.state === 'suspended') return { code: 'USER_SUSPENDED', reason: 'the user is suspended' };
   if (user.inArrears) return { code: 'ACCOUNT_IN_ARREARS', reason: 'the account is in arrears' };

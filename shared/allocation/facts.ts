@@ -8,7 +8,7 @@ import type { Tier } from './tier.ts';
 export interface AllocationRequest {
   readonly requestId: string;
   readonly caller: string;
-  readonly source: 'http' | 'client' | 'event';
+  readonly source: 'http' | 'client' | 'event' | 'reservation';
   readonly userId: string;
   readonly tenantId: string | null;
   readonly tier: Tier;

@@ -28,12 +28,17 @@ export function withinCaps({ caps }: Requirement): Prisma.Sql {
   ]);
 }
 
-/** Free of a reservation during the asked time. A duration of 0 says that no reservation is ahead anywhere. */
+/**
+ * Free of a reservation during the asked time, and of the gap that was promised to it. A gap is a day at most: the range finds
+ * candidates by the index of the exclusion constraint, the line after it is exact. A duration of 0 says that no reservation is
+ * ahead anywhere.
+ */
 export function unreserved(need: Requirement): Prisma.Sql {
   if (need.durationMinutes === 0) return TRUE;
   return Prisma.sql`NOT EXISTS (
     SELECT FROM reservations r WHERE r.device_id = d.id AND r.status IN ('pending', 'confirmed', 'executing')
-    AND tstzrange(r.starts_at, r.blocked_until) && tstzrange(now(), now() + make_interval(mins => ${need.durationMinutes}::int)))`;
+    AND tstzrange(r.starts_at, r.blocked_until) && tstzrange(now(), now() + make_interval(mins => ${need.durationMinutes}::int) + interval '1 day')
+    AND r.starts_at - (r.blocked_until - r.ends_at) < now() + make_interval(mins => ${need.durationMinutes}::int))`;
 }
 
 /** The wishes one step insists on. */

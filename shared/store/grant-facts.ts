@@ -88,7 +88,7 @@ export async function readGroupFacts(tx: Transaction, group: readonly GatheredRe
           FROM allocations WHERE ended_at IS NULL AND user_id = asking.id) held) f) AS users,
       ${lastDevices(askLast)} AS lasts,
       ${tenantsOwning(tenantIds)} AS tenants,
-      EXISTS (SELECT FROM reservations WHERE status IN ('pending', 'confirmed') AND starts_at < now() + interval '1 day') AS reservations_ahead,
+      EXISTS (SELECT FROM reservations WHERE status IN ('pending', 'confirmed') AND starts_at < now() + interval '2 days') AS reservations_ahead,
       EXISTS (SELECT FROM requests WHERE status = 'waiting') AS somebody_waits`;
   if (row === undefined) throw new Error('a SELECT without FROM returned no row');
   return toFacts(row);

@@ -56,6 +56,8 @@ export interface ServerChanges {
   readonly rabbitmqUrl?: string;
   readonly maxWaitingJobs?: number;
   readonly availableCacheTtlS?: number;
+  /** Gap around reservations, s. */
+  readonly gapSeconds?: number;
 }
 
 /** A database, a corner of Redis, and as many API servers and workers as a test wants. */
@@ -122,6 +124,7 @@ async function startServer(bench: OwnedLife, databaseUrl: string, prefix: string
     prefix,
     maxWaitingJobs: changes.maxWaitingJobs ?? 1_000,
     defaultStrategy: 'resource_based',
+    reservations: { gapSeconds: changes.gapSeconds ?? 0, horizonDays: 30 },
     publicSettings: { PORT: 0 },
     store: {
       databaseUrl: changes.databaseUrl ?? databaseUrl,

@@ -4,10 +4,11 @@ import pg from 'pg';
 /** A row by column name; what a test leaves out comes from `VALID`. */
 export type PlainRow = Readonly<Record<string, string | number | boolean | null>>;
 
-/** Two devices and an ended allocation are there before every attempt. */
+/** Two devices, an ended allocation and a series are there before every attempt. */
 export const DEVICE = '00000000-0000-4000-8000-000000000001';
 export const OTHER_DEVICE = '00000000-0000-4000-8000-000000000002';
 export const ALLOCATION = '00000000-0000-4000-8000-000000000003';
+export const SERIES = '00000000-0000-4000-8000-000000000004';
 
 const START = '2026-01-01T10:00:00Z';
 const END = '2026-01-01T11:00:00Z';
@@ -60,6 +61,15 @@ export const VALID: Readonly<Record<string, () => PlainRow>> = {
   idempotency_keys: () => ({ caller: 'ann', key: randomUUID(), route: 'POST /x', body_hash: 'h', locked_until: END }),
   settings: () => ({ name: randomUUID(), value: '{}', updated_by: 'root' }),
   strategies: () => ({ id: randomUUID(), name: randomUUID(), type: 'resource_based' }),
+  reservation_series: () => ({
+    id: randomUUID(),
+    user_id: 'ann',
+    user_tier: 'standard',
+    asked: '{}',
+    recurrence: '{}',
+    first_starts_at: START,
+    next_starts_at: END,
+  }),
   reservations: () => ({
     id: randomUUID(),
     user_id: randomUUID(),
@@ -88,5 +98,6 @@ export async function insertPlain(client: pg.Client, table: string, overrides: P
 export async function insertGround(client: pg.Client): Promise<void> {
   await insertPlain(client, 'devices', { id: DEVICE });
   await insertPlain(client, 'devices', { id: OTHER_DEVICE });
+  await insertPlain(client, 'reservation_series', { id: SERIES });
   await insertPlain(client, 'allocations', { id: ALLOCATION, fence: 1, status: 'released', ended_at: END, end_reason: 'released' });
 }

@@ -1,4 +1,4 @@
-import { ALLOCATION, DEVICE, OTHER_DEVICE, type PlainRow } from './plain-rows.ts';
+import { ALLOCATION, DEVICE, OTHER_DEVICE, type PlainRow, SERIES } from './plain-rows.ts';
 
 /** An attempt against a constraint: the rows are written in order, and the last one must be refused by it. */
 export interface Violation {
@@ -119,6 +119,13 @@ export const VIOLATIONS: readonly Violation[] = [
     strategies_priority_range: [{ priority: 0 }, { priority: 1001 }],
     strategies_one_active: twice({ active: true }),
   }),
+  ...of('reservation_series', {
+    reservation_series_pkey: twice({ id: ID }),
+    reservation_series_status_known: [{ status: 'lost', next_starts_at: END }],
+    reservation_series_tier_known: [{ user_tier: 'gold' }],
+    reservation_series_next_whole: [{ next_starts_at: null }],
+    reservation_series_next_natural: [{ next_index: -1 }],
+  }),
   ...of('reservations', {
     reservations_pkey: twice({ id: ID, status: 'cancelled' }),
     reservations_device_id_fkey: [{ device_id: ID }],
@@ -128,8 +135,15 @@ export const VIOLATIONS: readonly Violation[] = [
     reservations_reminder_range: [{ remind_before_minutes: -1 }, { remind_before_minutes: 61 }],
     reservations_confirmed_has_device: [
       { status: 'confirmed', device_id: null },
-      { status: 'executing', device_id: null },
+      { status: 'executing', device_id: null, allocation_id: ALLOCATION },
     ],
+    reservations_series_id_fkey: [{ series_id: ID, series_index: 0 }],
+    reservations_series_whole: [{ series_index: 0 }],
+    reservations_executing_has_allocation: [{ status: 'executing' }],
+    reservations_failed_says_why: [{ status: 'failed' }],
+    reservations_attempts_natural: [{ attempts: -1 }],
+    reservations_one_per_occurrence: twice({ series_id: SERIES, series_index: 0, status: 'cancelled' }),
+    reservations_one_per_allocation: twice({ allocation_id: ALLOCATION, status: 'completed' }),
     reservations_no_overlap_on_device: [
       [{}, {}],
       // The turnaround gap of the first reaches into the second.
