@@ -19,8 +19,6 @@ export interface ServerOptions {
   readonly prefix: string;
   /** Waiting jobs above which new requests are refused. */
   readonly maxWaitingJobs: number;
-  /** The strategy while none is stored. */
-  readonly defaultStrategy: string;
   /** Gap kept free around reservations, s, and how far ahead recurring ones are booked, days. */
   readonly reservations: { readonly gapSeconds: number; readonly horizonDays: number };
   /** Settings an admin may read: never a secret. */

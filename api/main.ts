@@ -42,7 +42,6 @@ function optionsFrom(config: Config): Omit<ApiOptions, 'metrics' | 'logger'> {
     },
     prefix: config.QUEUE_PREFIX,
     maxWaitingJobs: config.MAX_WAITING_JOBS,
-    defaultStrategy: config.ALLOCATION_STRATEGY,
     reservations: {
       gapSeconds: Math.max(config.TURNAROUND_SECONDS, config.CLEANING_TIMEOUT),
       horizonDays: config.RESERVATION_HORIZON_DAYS,

@@ -8,6 +8,7 @@ import { createBatchReader } from '../shared/clients/batch-reader.ts';
 import { createQuotaFacts } from '../shared/clients/quota-facts.ts';
 import { createLogger } from '../shared/logger.ts';
 import { createMetrics } from '../shared/metrics.ts';
+import { RESOURCE_BASED } from '../shared/placement/strategy.ts';
 import type { Quota } from '../shared/quota/quota.ts';
 import { closeRedis, createRedis, type RedisAddress, type RedisClient, whenReady } from '../shared/run/redis.ts';
 import { createStore } from '../shared/store/store.ts';
@@ -111,7 +112,7 @@ async function measureOurs(databaseUrl: string, address: RedisAddress, jobs: num
     prefix: PREFIX,
     ...facts,
     outagePolicy: { quotaAllowOnError: false, fallbackMaxDevices: 1, billingAllowOnError: false },
-    strategy: () => 'resource_based',
+    strategy: () => RESOURCE_BASED,
     concurrency: CONCURRENCY,
     groupMax: GROUP_MAX,
     groupParallel: GROUP_PARALLEL,

@@ -93,7 +93,6 @@ const variables = z.object({
   GROUP_COMMIT_PARALLEL: integer(2, 1, 16).describe('Transactions one worker process runs at once'),
   USER_LOCKS: flag(true).describe('Take Redis locks per user and device in front of the database; correctness does not need them'),
   MAX_WAITING_JOBS: integer(200_000, 1, 10_000_000).describe('Waiting jobs above which new requests are refused with OVERLOADED'),
-  ALLOCATION_STRATEGY: z.enum(['resource_based']).default('resource_based').describe('Strategy when none is stored'),
   AVAILABLE_CACHE_TTL: integer(10, 1, 3_600).describe('Life of the cached list of available devices, s'),
   TURNAROUND_SECONDS: integer(0, 0, 86_400).describe(
     'Gap kept free around the reservations of a device, s; CLEANING_TIMEOUT if that is longer',

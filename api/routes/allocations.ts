@@ -13,7 +13,7 @@ import {
   readAllocation,
 } from '../../shared/store/allocation-history.ts';
 import { readAllocationStats } from '../../shared/store/allocation-stats.ts';
-import { readSetting } from '../../shared/store/settings.ts';
+import { readActiveStrategy } from '../../shared/store/strategies.ts';
 import { assertMayActFor, type Caller, reachOf, tenantFor } from '../caller.ts';
 import { decodeCursor, encodeCursor } from '../cursor.ts';
 import type { ServerDeps } from '../deps.ts';
@@ -131,9 +131,9 @@ export function allocationRoutes(api: Api, deps: ServerDeps): void {
       if (tenantId !== undefined) tenantFor(request.caller, tenantId);
       const [stats, strategy] = await Promise.all([
         readAllocationStats(deps.store, reachOf(request.caller), tenantId),
-        readSetting(deps.store, 'allocation_strategy'),
+        readActiveStrategy(deps.store),
       ]);
-      return success(request, { ...stats, strategy: typeof strategy === 'string' ? strategy : deps.options.defaultStrategy });
+      return success(request, { ...stats, strategy: strategy.type });
     },
   );
 

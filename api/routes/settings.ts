@@ -1,23 +1,9 @@
 import { z } from 'zod';
-import { readSetting, writeSetting } from '../../shared/store/settings.ts';
+import { STRATEGY_TYPES } from '../../shared/placement/strategy.ts';
+import { activateType, readActiveStrategy } from '../../shared/store/strategies.ts';
 import type { ServerDeps } from '../deps.ts';
 import { success, successOf } from '../envelope.ts';
-import { invalidFields } from '../error-handler.ts';
 import { type Api, errorAnswers, noBody, noQuery } from '../route-schema.ts';
-
-/** Every strategy there is a name for. */
-const STRATEGY_NAMES = [
-  'round_robin',
-  'least_connection',
-  'weighted_round_robin',
-  'resource_based',
-  'load_balancing',
-  'resource_efficiency',
-  'locality_aware',
-  'cost_optimization',
-] as const;
-
-const IMPLEMENTED: readonly string[] = ['resource_based'];
 
 /** What an admin sets and sees of the whole: the strategy, the settings, and ending what is due. */
 export function settingsRoutes(api: Api, deps: ServerDeps): void {
@@ -30,21 +16,16 @@ export function settingsRoutes(api: Api, deps: ServerDeps): void {
       schema: {
         tags: ['Allocations'],
         summary: 'Choose where allocations land',
-        description: 'Effective on every process within two seconds.',
+        description:
+          'Of several strategies of a type the one of the highest priority is activated. Effective on every process within two seconds.',
         querystring: noQuery,
-        body: z.strictObject({ strategy: z.enum(STRATEGY_NAMES) }),
-        response: { 200: successOf(z.object({ strategy: z.enum(STRATEGY_NAMES) })), ...errorAnswers(422) },
+        body: z.strictObject({ strategy: z.enum(STRATEGY_TYPES) }),
+        response: { 200: successOf(z.object({ strategy: z.enum(STRATEGY_TYPES) })), ...errorAnswers(422) },
       },
     },
     async (request) => {
-      const { strategy } = request.body;
-      if (!IMPLEMENTED.includes(strategy)) {
-        throw invalidFields([
-          { field: 'strategy', problem: `${strategy} is not implemented yet; choose one of ${IMPLEMENTED.join(', ')}` },
-        ]);
-      }
-      await writeSetting(store, 'allocation_strategy', strategy, request.caller.key);
-      return success(request, { strategy });
+      const { type } = await activateType(store, request.body.strategy);
+      return success(request, { strategy: type });
     },
   );
 
@@ -77,16 +58,18 @@ export function settingsRoutes(api: Api, deps: ServerDeps): void {
         querystring: noQuery,
         response: {
           200: successOf(
-            z.object({ allocation_strategy: z.string(), settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])) }),
+            z.object({
+              allocation_strategy: z.enum(STRATEGY_TYPES),
+              settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+            }),
           ),
           ...errorAnswers(),
         },
       },
     },
     async (request) => {
-      const stored = await readSetting(store, 'allocation_strategy');
-      const strategy = typeof stored === 'string' ? stored : options.defaultStrategy;
-      return success(request, { allocation_strategy: strategy, settings: { ...options.publicSettings } });
+      const { type } = await readActiveStrategy(store);
+      return success(request, { allocation_strategy: type, settings: { ...options.publicSettings } });
     },
   );
 }

@@ -53,6 +53,8 @@ export interface UserFacts {
   readonly lastKnownLimits: Limits | null;
   readonly use: Use;
   readonly lastDeviceId: string | null;
+  /** Where that device runs; read only for a strategy that looks at it. */
+  readonly lastRegion?: string | null;
 }
 
 /** What to do when a neighbour is away. */

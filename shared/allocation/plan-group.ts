@@ -1,4 +1,6 @@
+import { localWishes } from '../placement/local-wishes.ts';
 import { type Caps, NO_CAPS, type Preference, preferenceOf, type Requirement, requirementOf } from '../placement/requirement.ts';
+import { RESOURCE_BASED, type Strategy } from '../placement/strategy.ts';
 import { type Limits, largestFitting, limitHit, NO_USE, type Size, type Use, useWith } from '../quota/limits.ts';
 import { type Parked, parkedBy } from '../waitlist/parked.ts';
 import { headStartOf } from '../waitlist/rank.ts';
@@ -80,12 +82,15 @@ const NOBODY: UserFacts = { state: 'active', inArrears: false, lastKnownLimits: 
  *
  * Pure: it knows only the facts it is given. A request that fits its user's limits only if an earlier one of the same
  * group fails is held back to the next round, so nobody is refused for a place that stays free.
+ *
+ * @param strategy  in force; it may add wishes of its own
  */
 export function planGroup(
   group: readonly GatheredRequest[],
   facts: GroupFacts,
   policy: OutagePolicy,
   matched: Matched = NOT_MATCHED,
+  strategy: Strategy = RESOURCE_BASED,
 ): GroupPlan {
   const decisions = new Map<string, Decision>();
   const granted = new Map<string, Use>();
@@ -137,13 +142,14 @@ export function planGroup(
 
   function wantedBy({ gathered, limits }: Open) {
     const { asked, tenantId } = gathered.request;
+    const { lastDeviceId, lastRegion = null } = userOf(gathered);
     const owner = tenantId !== null && facts.tenantsWithDevices.has(tenantId) ? tenantId : null;
     const deviceId = matched.get(gathered.request.requestId);
     const asking = requirementOf(asked, owner, largestFitting(limits, useOf(gathered)));
     const requirement = deviceId === undefined ? asking : { ...asking, deviceId };
     return {
       requirement: facts.reservationsAhead ? requirement : { ...requirement, durationMinutes: 0 },
-      preference: preferenceOf(asked, userOf(gathered).lastDeviceId),
+      preference: localWishes(preferenceOf(asked, lastDeviceId), strategy, { id: lastDeviceId, region: lastRegion }),
       rank: facts.somebodyWaits && deviceId === undefined ? new Date(facts.now.getTime() - headStartOf(gathered.request.tier)) : null,
     };
   }

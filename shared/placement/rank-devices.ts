@@ -47,23 +47,41 @@ export function meets(device: Candidate, need: Requirement): boolean {
   );
 }
 
+/** Below 0: `a` goes first. Never 0 for two devices, as the id comes last. */
+export type Order<D> = (a: D, b: D) => number;
+
+/** Most free capacity first. */
+export const byFreeCapacity: Order<Candidate> = (a, b) => b.resourceScore - a.resourceScore || (a.id < b.id ? -1 : 1);
+
 /**
- * The order in which `resource_based` would hand out the given free devices: wishes first, then free capacity, then id
- * so that the order is total. `shared/store/pick-devices.ts` walks indexes in this very order; a test compares the two.
+ * The order in which a strategy would hand out the given free devices: wishes first, then the order of the strategy, with the id
+ * last so that it is total. `shared/store/pick-devices.ts` walks indexes in this very order; a test compares the two.
+ *
+ * @param order  of devices that fulfil the same wishes, see `STRATEGY_ORDERS`; left out, that of `resource_based`
  */
-export function rankDevices<D extends Candidate>(devices: readonly D[], need: Requirement, wish: Preference): D[] {
-  return devices.filter((device) => meets(device, need)).sort((a, b) => compare(a, b, wish));
+export function rankDevices<D extends Candidate>(
+  devices: readonly D[],
+  need: Requirement,
+  wish: Preference,
+  order: Order<D> = byFreeCapacity,
+): D[] {
+  return devices.filter((device) => meets(device, need)).sort((a, b) => compare(a, b, wish, order));
 }
 
 /** The best of the given free devices, or nothing when none passes the hard filters. One walk, no sorting. */
-export function bestDevice<D extends Candidate>(devices: Iterable<D>, need: Requirement, wish: Preference): D | undefined {
+export function bestDevice<D extends Candidate>(
+  devices: Iterable<D>,
+  need: Requirement,
+  wish: Preference,
+  order: Order<D> = byFreeCapacity,
+): D | undefined {
   let best: D | undefined;
   for (const device of devices) {
-    if (meets(device, need) && (best === undefined || compare(device, best, wish) < 0)) best = device;
+    if (meets(device, need) && (best === undefined || compare(device, best, wish, order) < 0)) best = device;
   }
   return best;
 }
 
-function compare(a: Candidate, b: Candidate, wish: Preference): number {
-  return preferenceScore(b, wish) - preferenceScore(a, wish) || b.resourceScore - a.resourceScore || (a.id < b.id ? -1 : 1);
+function compare<D extends Candidate>(a: D, b: D, wish: Preference, order: Order<D>): number {
+  return preferenceScore(b, wish) - preferenceScore(a, wish) || order(a, b);
 }

@@ -3,6 +3,8 @@ import type { AllocationRequest, ExistingRequest, GatheredRequest } from '../all
 import type { AllocateOutcome, GrantedAllocation } from '../allocation/outcome.ts';
 import type { Decision } from '../allocation/plan-group.ts';
 import { allocationRefused, deviceAllocated, type OutboxEvent } from '../events.ts';
+import type { Strategy } from '../placement/strategy.ts';
+import { bookkeepingOf } from './device-turns.ts';
 import type { Transaction } from './store.ts';
 import { usageReport } from './usage-row.ts';
 import { queueEvents, type WaitingColumns, waitingColumns } from './waiting-columns.ts';
@@ -48,11 +50,11 @@ export async function commitGrants(
   group: readonly GatheredRequest[],
   decisions: ReadonlyMap<string, Decision>,
   existing: ReadonlyMap<string, ExistingRequest>,
-  strategy: string,
+  strategy: Strategy,
   now: Date,
 ): Promise<Map<string, AllocateOutcome>> {
   const outcomes = new Map<string, AllocateOutcome>();
-  const lease = createLease(strategy, now);
+  const lease = createLease(strategy.type, now);
   const requests: RequestRow[] = [];
   const allocations: Record<string, unknown>[] = [];
   const outbox: OutboxRow[] = [];
@@ -67,7 +69,7 @@ export async function commitGrants(
     if (decision.kind === 'granted' && outcome.status === 'granted')
       allocations.push(toAllocationRow(request, decision, outcome.allocation));
   }
-  if (requests.length > 0) await write(tx, requests, allocations, outbox);
+  if (requests.length > 0) await write(tx, requests, allocations, outbox, strategy);
   return outcomes;
 }
 
@@ -76,19 +78,21 @@ async function write(
   requests: readonly RequestRow[],
   allocations: readonly Record<string, unknown>[],
   outbox: readonly OutboxRow[],
+  strategy: Strategy,
 ): Promise<void> {
+  const kept = bookkeepingOf(strategy);
   const [written] = await tx.$queryRaw<{ requests: number; allocations: number }[]>`
     WITH granted AS (
       SELECT * FROM jsonb_to_recordset(${JSON.stringify(allocations)}::jsonb) AS x(
         id uuid, request_id uuid, device_id uuid, device_name text, user_id text, tenant_id text, tier text, fence bigint, strategy text,
         duration_minutes int, cpu_cores int, memory_mb int, storage_mb int, balance_unchecked boolean, quota_unchecked boolean,
         heartbeat_seconds int, auto_extend boolean, allocated_at timestamptz, expires_at timestamptz)
-    ), held AS (
-      UPDATE devices d SET allocation_id = g.id, fence = g.fence, updated_at = now()
-      FROM granted g
+    ), ${kept.before}held AS (
+      UPDATE devices d SET allocation_id = g.id, fence = g.fence, updated_at = now()${kept.set}
+      FROM granted g${kept.from}
       WHERE d.id = g.device_id AND d.status = 'running' AND d.allocation_id IS NULL AND d.fence = g.fence - 1
-      RETURNING g.*
-    ), inserted AS (
+      RETURNING ${kept.returning}
+    )${kept.after}, inserted AS (
       INSERT INTO allocations (id, request_id, device_id, device_name, user_id, tenant_id, tier, fence, strategy, duration_minutes, cpu_cores,
         memory_mb, storage_mb, balance_unchecked, quota_unchecked, heartbeat_seconds, auto_extend, allocated_at, expires_at)
       SELECT id, request_id, device_id, device_name, user_id, tenant_id, tier, fence, strategy, duration_minutes, cpu_cores,

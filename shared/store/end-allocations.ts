@@ -1,5 +1,6 @@
 import type { EndReason } from '../allocation/end-reason.ts';
 import { allocationEnded, type OutboxEvent } from '../events.ts';
+import { FEWER_HELD } from './node-loads.ts';
 import type { Transaction } from './store.ts';
 import { usageReport } from './usage-row.ts';
 
@@ -66,7 +67,8 @@ export async function endAllocations(
       UPDATE devices d SET allocation_id = NULL, updated_at = now(),
         cleaning_until = CASE WHEN ${ending.cleaningSeconds}::int > 0 THEN now() + make_interval(secs => ${ending.cleaningSeconds}::int) END
       FROM ended WHERE d.id = ended.device_id AND d.allocation_id = ended.id
-    ), owed AS (
+      RETURNING d.node_id, d.region, d.provider_type
+    ), ${FEWER_HELD}, owed AS (
       INSERT INTO ledger (allocation_id, device_id, device_name, user_id, tenant_id, cpu_cores, memory_mb, storage_mb, started_at, ended_at, duration_seconds, end_reason)
       SELECT id, device_id, device_name, user_id, tenant_id, cpu_cores, memory_mb, storage_mb, allocated_at, ended_at, duration_seconds, end_reason FROM ended
     )

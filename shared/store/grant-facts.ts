@@ -2,6 +2,7 @@ import { Prisma } from '../../prisma/generated/client.ts';
 import type { ExistingRequest, GatheredRequest, UserFacts } from '../allocation/facts.ts';
 import type { GroupFacts } from '../allocation/plan-group.ts';
 import { isErrorCode } from '../errors.ts';
+import { RESOURCE_BASED, type Strategy } from '../placement/strategy.ts';
 import { limitsOf } from '../quota/decide-limits.ts';
 import type { Limits } from '../quota/limits.ts';
 import { BY_INDEX } from './by-index.ts';
@@ -54,7 +55,7 @@ interface FactsRow {
         storage: number | null;
       }[]
     | null;
-  lasts: { user_id: string; device_id: string }[] | null;
+  lasts: { user_id: string; device_id: string; region?: string | null }[] | null;
   tenants: string[] | null;
   reservations_ahead: boolean;
   somebody_waits: boolean;
@@ -65,14 +66,20 @@ interface FactsRow {
  * than the locks, so the live allocations it counts cannot change before the commit. Requests are locked in the order of
  * their ids. The LIMITs keep the planner from turning one look-up per id into a walk of a whole index, and only one index
  * has `ended_at IS NULL` for its condition: a plan made for empty tables could not tell apart those that say `status`.
+ *
+ * @param strategy  in force: it may want to know more
  */
-export async function readGroupFacts(tx: Transaction, group: readonly GatheredRequest[]): Promise<GroupFacts> {
+export async function readGroupFacts(
+  tx: Transaction,
+  group: readonly GatheredRequest[],
+  strategy: Strategy = RESOURCE_BASED,
+): Promise<GroupFacts> {
   const requestIds = group.map(({ request }) => request.requestId).toSorted();
   const userIds = [...new Set(group.map(({ request }) => request.userId))];
   const tenantIds = [...new Set(group.flatMap(({ request }) => request.tenantId ?? []))];
-  const askLast = [
-    ...new Set(group.flatMap(({ request }) => (request.asked.devicePreferences?.sameDeviceAsLast === true ? request.userId : []))),
-  ];
+  const local = strategy.type === 'locality_aware';
+  const asksLast = group.filter(({ request }) => local || request.asked.devicePreferences?.sameDeviceAsLast === true);
+  const askLast = [...new Set(asksLast.map(({ request }) => request.userId))];
   // Only who has no known quota is decided by the limits of before.
   const limits = group.every(({ quota }) => quota.kind === 'known') ? Prisma.sql`NULL::jsonb` : Prisma.sql`limits`;
   const [row] = await tx.$queryRaw<FactsRow[]>`
@@ -86,7 +93,7 @@ export async function readGroupFacts(tx: Transaction, group: readonly GatheredRe
         CROSS JOIN LATERAL (
           SELECT count(*) AS devices, sum(cpu_cores) AS cpu, sum(memory_mb) AS memory, sum(storage_mb) AS storage
           FROM allocations WHERE ended_at IS NULL AND user_id = asking.id) held) f) AS users,
-      ${lastDevices(askLast)} AS lasts,
+      ${lastDevices(askLast, local)} AS lasts,
       ${tenantsOwning(tenantIds)} AS tenants,
       EXISTS (SELECT FROM reservations WHERE status IN ('pending', 'confirmed') AND starts_at < now() + interval '2 days') AS reservations_ahead,
       EXISTS (SELECT FROM requests WHERE status = 'waiting') AS somebody_waits`;
@@ -94,10 +101,11 @@ export async function readGroupFacts(tx: Transaction, group: readonly GatheredRe
   return toFacts(row);
 }
 
-function lastDevices(userIds: readonly string[]): Prisma.Sql {
+function lastDevices(userIds: readonly string[], withRegion: boolean): Prisma.Sql {
   if (userIds.length === 0) return Prisma.sql`NULL::jsonb`;
+  const region = withRegion ? Prisma.sql`, (SELECT d.region FROM devices d WHERE d.id = a.device_id) AS region` : Prisma.empty;
   return Prisma.sql`(SELECT jsonb_agg(l) FROM (
-    SELECT u.id AS user_id, a.device_id FROM unnest(${userIds}::text[]) AS u(id)
+    SELECT u.id AS user_id, a.device_id${region} FROM unnest(${userIds}::text[]) AS u(id)
     CROSS JOIN LATERAL (SELECT device_id FROM allocations WHERE user_id = u.id ORDER BY allocated_at DESC, id DESC LIMIT 1) a) l)`;
 }
 
@@ -107,7 +115,7 @@ function tenantsOwning(tenantIds: readonly string[]): Prisma.Sql {
 }
 
 function toFacts(row: FactsRow): GroupFacts {
-  const lasts = new Map(row.lasts?.map((last) => [last.user_id, last.device_id]));
+  const lasts = new Map(row.lasts?.map((last) => [last.user_id, last]));
   return {
     now: row.now,
     existing: new Map(row.requests?.map((request) => [request.id, toExisting(request)])),
@@ -129,12 +137,13 @@ function toExisting(request: NonNullable<FactsRow['requests']>[number]): Existin
   };
 }
 
-function toUser(user: NonNullable<FactsRow['users']>[number], lastDeviceId: string | undefined): UserFacts {
+function toUser(user: NonNullable<FactsRow['users']>[number], last: NonNullable<FactsRow['lasts']>[number] | undefined): UserFacts {
   return {
     state: user.state,
     inArrears: user.in_arrears,
     lastKnownLimits: user.limits,
     use: { devices: user.devices, cpuCores: user.cpu ?? 0, memoryMB: user.memory ?? 0, storageMB: user.storage ?? 0 },
-    lastDeviceId: lastDeviceId ?? null,
+    lastDeviceId: last?.device_id ?? null,
+    lastRegion: last?.region ?? null,
   };
 }

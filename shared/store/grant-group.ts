@@ -2,16 +2,18 @@ import { type BatchRule, decideBatch } from '../allocation/decide-batch.ts';
 import type { GatheredRequest, OutagePolicy } from '../allocation/facts.ts';
 import type { AllocateOutcome } from '../allocation/outcome.ts';
 import { type Matched, planGroup } from '../allocation/plan-group.ts';
+import type { Strategy } from '../placement/strategy.ts';
 import { commitGrants } from './commit-grants.ts';
 import { lockUsers, readGroupFacts } from './grant-facts.ts';
 import { readOutcomes } from './outcomes.ts';
 import { readShortage } from './pick-devices.ts';
 import { pickUnawaited } from './pick-unawaited.ts';
 import type { Store, Transaction } from './store.ts';
+import { awaitTurn } from './strategy-locks.ts';
 
 /** What a group needs besides its requests. */
 export interface GrantPolicy extends OutagePolicy {
-  readonly strategy: string;
+  readonly strategy: Strategy;
 }
 
 /** The outcome of one request of a group; `contended`: nothing was decided or written, ask again. */
@@ -48,16 +50,18 @@ async function decideAndWrite(
   batch: BatchRule | undefined,
   matched: Matched,
 ): Promise<Map<string, AllocateOutcome>> {
+  const { strategy } = policy;
+  if (strategy.type === 'load_balancing') await awaitTurn(tx);
   await lockUsers(tx, group);
-  const facts = await readGroupFacts(tx, group);
+  const facts = await readGroupFacts(tx, group, strategy);
   await lockMatched(tx, matched);
-  const plan = planGroup(group, facts, policy, matched);
+  const plan = planGroup(group, facts, policy, matched, strategy);
   const taken: string[] = [];
   // A device may have been released since this transaction began: no lease starts before the one before it has ended.
   let startsAt = facts.now;
   while (plan.undecided() > 0) {
     for (const wanted of plan.sort()) {
-      const { devices, awaited } = await pickUnawaited(tx, wanted, wanted.members.length, taken);
+      const { devices, awaited } = await pickUnawaited(tx, wanted, wanted.members.length, taken, strategy.type);
       for (const { freeSince } of devices) if (freeSince > startsAt) startsAt = freeSince;
       const { unmet, spare } = plan.place(wanted.members, devices);
       taken.push(...devices.filter((device) => !spare.includes(device)).map((device) => device.id));
@@ -67,7 +71,7 @@ async function decideAndWrite(
   }
   const order = group.map(({ request }) => request.requestId);
   const decisions = batch === undefined ? plan.decisions() : decideBatch(order, plan.decisions(), batch);
-  const outcomes = await commitGrants(tx, group, decisions, facts.existing, policy.strategy, startsAt);
+  const outcomes = await commitGrants(tx, group, decisions, facts.existing, strategy, startsAt);
   const settled = [...decisions].flatMap(([requestId, decision]) => (decision.kind === 'settled' ? [requestId] : []));
   for (const outcome of await readOutcomes(tx, settled)) outcomes.set(outcome.requestId, outcome);
   return outcomes;

@@ -2,8 +2,12 @@ import { Prisma } from '../../prisma/generated/client.ts';
 import type { Shortage } from '../allocation/decide-shortage.ts';
 import type { LockedDevice, PlacementClass } from '../allocation/plan-group.ts';
 import { preferenceSteps } from '../placement/preference-steps.ts';
+import type { StrategyType } from '../placement/strategy.ts';
 import type { Size } from '../quota/limits.ts';
 import { FREE, fulfils, meetsSpecs, unreserved, withinCaps } from './device-filters.ts';
+import { PICK_ORDERS, PICKED } from './pick-order.ts';
+import { pickSmallest } from './pick-smallest.ts';
+import { chooseNodes, pickOnNodes } from './pick-spread.ts';
 import type { Transaction } from './store.ts';
 
 interface DeviceRow {
@@ -24,11 +28,12 @@ export interface PickedDevice extends LockedDevice {
 }
 
 /**
- * Locks the best free devices for a class, best first, in the order of `rankDevices`: wishes, free capacity, id.
+ * Locks the best free devices for a class, best first, in the order of `placeDevices`: wishes, strategy, id.
  * Devices another worker is deciding on are skipped, never waited for.
  *
  * @param count  most devices wanted
  * @param taken  devices this transaction has given out already
+ * @param strategy  in force; for `load_balancing` the transaction has called `awaitTurn` before
  * @returns up to `count` devices, locked until the transaction ends
  */
 export async function pickDevices(
@@ -36,25 +41,58 @@ export async function pickDevices(
   wanted: PlacementClass,
   count: number,
   taken: readonly string[],
+  strategy: StrategyType = 'resource_based',
 ): Promise<PickedDevice[]> {
   const picked: PickedDevice[] = [];
   for (const step of preferenceSteps(wanted.preference)) {
     if (picked.length >= count) break;
     const not = [...taken, ...picked.map((device) => device.id)];
-    // One value instead of a cell each: reading a result costs by the cell, and a group brings hundreds of devices.
-    const [row] = await tx.$queryRaw<{ devices: DeviceRow[] | null }[]>`
-      SELECT json_agg(best) AS devices FROM (
-        SELECT d.id, d.name, d.status, d.fence, d.cpu_cores, d.memory_mb, d.storage_mb, d.resource_score,
-          extract(epoch FROM greatest(date_trunc('milliseconds', statement_timestamp()), d.updated_at)) * 1000 AS free_since_ms
-        FROM devices d
-        WHERE ${FREE} AND ${meetsSpecs(wanted.requirement)} AND ${withinCaps(wanted.requirement)} AND ${unreserved(wanted.requirement)}
-          AND ${fulfils(step, wanted.preference)} AND ${notIn(not)}
-        ORDER BY d.resource_score DESC, d.id
-        LIMIT ${count - picked.length}
-        FOR UPDATE OF d SKIP LOCKED) best`;
-    picked.push(...(row?.devices ?? []).map(toDevice));
+    const passes = Prisma.sql`${meetsSpecs(wanted.requirement)} AND ${withinCaps(wanted.requirement)} AND ${unreserved(wanted.requirement)}
+          AND ${fulfils(step, wanted.preference)}`;
+    picked.push(...(await pickStep(tx, { wanted, passes, not, strategy }, count - picked.length)));
   }
   return picked;
+}
+
+/** One step of the wishes: what passes, and what is given out already. */
+interface Picking {
+  readonly wanted: PlacementClass;
+  readonly passes: Prisma.Sql;
+  readonly not: readonly string[];
+  readonly strategy: StrategyType;
+}
+
+async function pickStep(tx: Transaction, picking: Picking, count: number): Promise<PickedDevice[]> {
+  const { wanted, passes, not, strategy } = picking;
+  if (strategy === 'resource_efficiency') {
+    return readDevices(tx, pickSmallest(wanted.requirement, Prisma.sql`${FREE} AND ${passes} AND ${notIn(not)}`, count));
+  }
+  if (strategy !== 'load_balancing') return readDevices(tx, walk(picking, not, count));
+  const free = Prisma.sql`${passes} AND ${notIn(not)}`;
+  const chosen = await chooseNodes(tx, free, count, not);
+  const spread = chosen.length === 0 ? [] : await readDevices(tx, pickOnNodes(free, chosen));
+  if (chosen.length >= count) return spread;
+  // Nodes that were not counted yet come last: they are new, or the strategy has just changed.
+  const rest = walk(picking, [...not, ...spread.map(({ id }) => id)], count - spread.length);
+  return [...spread, ...(await readDevices(tx, rest))];
+}
+
+/** A walk of the index of the strategy. */
+function walk({ passes, strategy }: Pick<Picking, 'passes' | 'strategy'>, not: readonly string[], count: number): Prisma.Sql {
+  // One value instead of a cell each: reading a result costs by the cell, and a group brings hundreds of devices.
+  return Prisma.sql`
+      SELECT json_agg(best) AS devices FROM (
+        SELECT ${PICKED}
+        FROM devices d
+        WHERE ${FREE} AND ${passes} AND ${notIn(not)}
+        ORDER BY ${PICK_ORDERS[strategy]}
+        LIMIT ${count}
+        FOR UPDATE OF d SKIP LOCKED) best`;
+}
+
+async function readDevices(tx: Transaction, statement: Prisma.Sql): Promise<PickedDevice[]> {
+  const [row] = await tx.$queryRaw<{ devices: DeviceRow[] | null }[]>(statement);
+  return (row?.devices ?? []).map(toDevice);
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { PlacementClass } from '../allocation/plan-group.ts';
+import type { StrategyType } from '../placement/strategy.ts';
 import { matchDevices } from '../waitlist/match-devices.ts';
 import { readDevices } from './free-devices.ts';
 import { type PickedDevice, pickDevices } from './pick-devices.ts';
@@ -20,14 +21,20 @@ const LOOKS = 5;
  *
  * While nobody waits this is `pickDevices` and nothing more.
  */
-export async function pickUnawaited(tx: Transaction, wanted: PlacementClass, count: number, taken: readonly string[]): Promise<Unawaited> {
+export async function pickUnawaited(
+  tx: Transaction,
+  wanted: PlacementClass,
+  count: number,
+  taken: readonly string[],
+  strategy: StrategyType,
+): Promise<Unawaited> {
   const { rank } = wanted;
-  if (rank === null) return { devices: await pickDevices(tx, wanted, count, taken), awaited: [] };
+  if (rank === null) return { devices: await pickDevices(tx, wanted, count, taken, strategy), awaited: [] };
   let picked: PickedDevice[] = [];
   let awaited = new Set<string>();
   for (let look = 0; look < LOOKS; look += 1) {
     const missing = count - (picked.length - awaited.size);
-    const more = missing <= 0 ? [] : await pickDevices(tx, wanted, missing, [...taken, ...picked.map(({ id }) => id)]);
+    const more = missing <= 0 ? [] : await pickDevices(tx, wanted, missing, [...taken, ...picked.map(({ id }) => id)], strategy);
     if (more.length === 0) break;
     picked = [...picked, ...more];
     const devices = await readDevices(

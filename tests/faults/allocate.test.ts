@@ -6,6 +6,7 @@ import type { NewAllocate } from '../../queues/jobs/allocate.ts';
 import { schedulesFor } from '../../queues/schedules.ts';
 import { askedAllocation } from '../../shared/allocation/asked.ts';
 import { createLogger } from '../../shared/logger.ts';
+import { RESOURCE_BASED } from '../../shared/placement/strategy.ts';
 import { createCollector } from '../../shared/run/collector.ts';
 import { type GroupOutcome, grantGroup } from '../../shared/store/grant-group.ts';
 import { insertRequest } from '../../shared/store/requests.ts';
@@ -54,7 +55,7 @@ describe('a request', () => {
     const { store, metrics, allocation } = wired;
     await addDevices(store, alike(5));
     const request = { ...requestOf('ann', 'client'), traceId: undefined };
-    const policy = { ...allocation.outagePolicy, strategy: 'resource_based' };
+    const policy = { ...allocation.outagePolicy, strategy: RESOURCE_BASED };
     const worker = () => ({
       quotaOf: allocation.quota.quotaOf,
       balanceOf: allocation.balance.balanceOf,

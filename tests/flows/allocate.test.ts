@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { GatheredRequest } from '../../shared/allocation/facts.ts';
 import type { AllocateOutcome } from '../../shared/allocation/outcome.ts';
+import { RESOURCE_BASED } from '../../shared/placement/strategy.ts';
 import { grantGroup } from '../../shared/store/grant-group.ts';
 import { addDevices, alike } from '../support/fleet.ts';
 import { readInvariants } from '../support/invariants.ts';
@@ -55,7 +56,7 @@ describe('devices another worker is deciding on', () => {
     const group = Array.from({ length: 10 }, (_, index) => gathered(`user-${index}`));
     const outcomes = await store.transaction(async (other) => {
       await other.$queryRaw`SELECT id FROM devices FOR UPDATE`;
-      return grantGroup(store, group, { ...allocation.outagePolicy, strategy: 'resource_based' });
+      return grantGroup(store, group, { ...allocation.outagePolicy, strategy: RESOURCE_BASED });
     });
     expect(outcomes.map((outcome) => ('code' in outcome ? outcome.code : outcome.status))).toEqual([
       'contended',

@@ -3,9 +3,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { Queue } from 'bullmq';
 import { schedulesFor } from '../../queues/schedules.ts';
 import { createLogger } from '../../shared/logger.ts';
+import { RESOURCE_BASED } from '../../shared/placement/strategy.ts';
 import { insertWaiting } from '../../shared/store/begin-waiting.ts';
 import { insertRequest } from '../../shared/store/requests.ts';
-import { writeSetting } from '../../shared/store/settings.ts';
+import { activateType } from '../../shared/store/strategies.ts';
 import { watchStrategy } from '../../workers/allocation/strategy-watch.ts';
 import { type MaintenanceDependencies, startMaintenance } from '../../workers/maintenance/start-maintenance.ts';
 import { eventually } from '../support/eventually.ts';
@@ -180,11 +181,11 @@ describe('the cleanup', () => {
 
 describe('the strategy', () => {
   it('that is stored is in force in a running process soon', async () => {
-    const watch = await watchStrategy(wired.store, 'resource_based', logger);
+    const watch = await watchStrategy(wired.store, RESOURCE_BASED, logger);
     try {
-      expect(watch.current()).toBe('resource_based');
-      await writeSetting(wired.store, 'allocation_strategy', 'round_robin', 'test');
-      await eventually(() => expect(watch.current()).toBe('round_robin'));
+      expect(watch.current().type).toBe('resource_based');
+      await activateType(wired.store, 'round_robin');
+      await eventually(() => expect(watch.current()).toEqual({ type: 'round_robin', config: {} }));
     } finally {
       await watch.close();
     }

@@ -5,6 +5,7 @@ import { createProducer } from '../../queues/producer.ts';
 import type { QuotaFact } from '../../shared/allocation/facts.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { createMetrics, type Metrics } from '../../shared/metrics.ts';
+import { RESOURCE_BASED } from '../../shared/placement/strategy.ts';
 import { createLife, type OwnedLife } from '../../shared/run/life.ts';
 import { closeRedis, createRedis, type RedisClient, whenReady } from '../../shared/run/redis.ts';
 import { createStore, type Store } from '../../shared/store/store.ts';
@@ -123,7 +124,6 @@ async function startServer(bench: OwnedLife, databaseUrl: string, prefix: string
     rateLimits: { read: 1e6, write: 1e6, batch: 1e6, serviceFactor: 1, ...changes.rateLimits },
     prefix,
     maxWaitingJobs: changes.maxWaitingJobs ?? 1_000,
-    defaultStrategy: 'resource_based',
     reservations: { gapSeconds: changes.gapSeconds ?? 0, horizonDays: 30 },
     publicSettings: { PORT: 0 },
     store: {
@@ -185,7 +185,7 @@ async function startBoth(
     quota: { quotaOf: async (userId: string) => quotas.get(userId) ?? quotaOf(10) },
     balance: { balanceOf: async () => ({ kind: 'allowed' as const, status: 'ok', balance: 100 }) },
     outagePolicy: { quotaAllowOnError: false, fallbackMaxDevices: 1, billingAllowOnError: true },
-    strategy: () => 'resource_based',
+    strategy: () => RESOURCE_BASED,
     locks: true,
   });
   life.onClose('allocation', allocation.close);

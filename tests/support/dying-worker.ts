@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { createLogger } from '../../shared/logger.ts';
 import { createMetrics } from '../../shared/metrics.ts';
+import { RESOURCE_BASED } from '../../shared/placement/strategy.ts';
 import { createRedis, whenReady } from '../../shared/run/redis.ts';
 import { createStore } from '../../shared/store/store.ts';
 import { startAllocation } from '../../workers/allocation/start-allocation.ts';
@@ -35,7 +36,7 @@ startAllocation({
   quota: { quotaOf: async () => ({ kind: 'unavailable', reason: 'not asked in this test' }) },
   balance: { balanceOf: async () => ({ kind: 'unavailable', reason: 'not asked in this test' }) },
   outagePolicy: { quotaAllowOnError: true, fallbackMaxDevices: 5, billingAllowOnError: true },
-  strategy: () => 'resource_based',
+  strategy: () => RESOURCE_BASED,
   concurrency: 10,
   groupMax: 10,
   groupParallel: 1,

@@ -15,6 +15,10 @@ export interface TestDevice {
   readonly memoryMB?: number;
   readonly storageMB?: number;
   readonly cpuUsage?: number;
+  readonly memoryUsage?: number;
+  readonly costPerHour?: number;
+  readonly nodeId?: string;
+  readonly turn?: number;
 }
 
 /** Puts devices into the fleet. @returns their ids, in order */
@@ -32,6 +36,10 @@ export async function addDevices(store: Store, devices: readonly TestDevice[]): 
     memoryMb: device.memoryMB ?? 8192,
     storageMb: device.storageMB ?? 65_536,
     cpuUsage: device.cpuUsage ?? 0,
+    memoryUsage: device.memoryUsage ?? 0,
+    costPerHour: device.costPerHour ?? null,
+    nodeId: device.nodeId ?? null,
+    turn: device.turn ?? 0,
     adbHost: '10.0.0.1',
     adbPort: 5555,
   }));

@@ -70,6 +70,7 @@ export const VALID: Readonly<Record<string, () => PlainRow>> = {
     first_starts_at: START,
     next_starts_at: END,
   }),
+  node_loads: () => ({ node_id: randomUUID(), region: 'north', provider_type: 'redroid', held: 0, seat: 1 }),
   reservations: () => ({
     id: randomUUID(),
     user_id: randomUUID(),

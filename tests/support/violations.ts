@@ -117,7 +117,11 @@ export const VIOLATIONS: readonly Violation[] = [
     strategies_name_once: twice({ name: 'one' }),
     strategies_type_known: [{ type: 'dice' }],
     strategies_priority_range: [{ priority: 0 }, { priority: 1001 }],
-    strategies_one_active: twice({ active: true }),
+    strategies_one_active: [{ active: true }],
+  }),
+  ...of('node_loads', {
+    node_loads_pkey: twice({ node_id: 'one' }),
+    node_loads_held_natural: [{ held: -1 }],
   }),
   ...of('reservation_series', {
     reservation_series_pkey: twice({ id: ID }),

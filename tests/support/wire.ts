@@ -13,6 +13,7 @@ import { createQuotaClient } from '../../shared/clients/quota-client.ts';
 import { createQuotaFacts } from '../../shared/clients/quota-facts.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { createMetrics, type Metrics } from '../../shared/metrics.ts';
+import { RESOURCE_BASED } from '../../shared/placement/strategy.ts';
 import { createOutcomeListener, type OutcomeListener } from '../../shared/run/completion.ts';
 import { createLife, type Life } from '../../shared/run/life.ts';
 import { closeRedis, createRedis, type RedisClient, whenReady } from '../../shared/run/redis.ts';
@@ -115,7 +116,7 @@ export async function wire(options: WireOptions = {}): Promise<Wired> {
     quota: createQuotaFacts({ ...shared, client: createQuotaClient(userCaller), ttlSeconds: 60, lastKnownOnError: false }),
     balance: createBalanceFacts({ ...shared, client: createBalanceClient(billingCaller), ttlSeconds: 60 }),
     outagePolicy: { quotaAllowOnError: false, fallbackMaxDevices: 1, billingAllowOnError: true },
-    strategy: () => 'resource_based',
+    strategy: () => RESOURCE_BASED,
     concurrency: 100,
     groupMax: 50,
     groupParallel: 2,

@@ -9,6 +9,7 @@ import { createServiceToken } from '../../shared/clients/service-token.ts';
 import type { Config } from '../../shared/config.ts';
 import { createLogger, type Logger } from '../../shared/logger.ts';
 import { createMetrics, type Metrics } from '../../shared/metrics.ts';
+import { RESOURCE_BASED } from '../../shared/placement/strategy.ts';
 import { readConfig } from '../../shared/read-config.ts';
 import { serveMetrics } from '../../shared/run/metrics-server.ts';
 import { type Life, runProcess } from '../../shared/run/process.ts';
@@ -36,7 +37,7 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
   });
   life.onClose('store', store.close);
   const redis = await openRedis(life, 'cache', redisAddress, logger);
-  const strategy = await watchStrategy(store, config.ALLOCATION_STRATEGY, logger);
+  const strategy = await watchStrategy(store, RESOURCE_BASED, logger);
   life.onClose('strategy', strategy.close);
 
   const worker = startAllocation({

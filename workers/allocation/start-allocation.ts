@@ -5,6 +5,7 @@ import type { BalanceFacts } from '../../shared/clients/balance-facts.ts';
 import type { QuotaFacts } from '../../shared/clients/quota-facts.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Metrics } from '../../shared/metrics.ts';
+import type { Strategy } from '../../shared/placement/strategy.ts';
 import { announce } from '../../shared/run/announce.ts';
 import { createCollector } from '../../shared/run/collector.ts';
 import { createLocks } from '../../shared/run/lock.ts';
@@ -27,7 +28,7 @@ export interface AllocationDependencies {
   readonly quota: Pick<QuotaFacts, 'quotaOf'>;
   readonly balance: Pick<BalanceFacts, 'balanceOf'>;
   readonly outagePolicy: OutagePolicy;
-  readonly strategy: () => string;
+  readonly strategy: () => Strategy;
   readonly concurrency: number;
   readonly groupMax: number;
   readonly groupParallel: number;

@@ -2,6 +2,7 @@ import type { Producer } from '../../queues/producer.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Metrics } from '../../shared/metrics.ts';
 import type { Store } from '../../shared/store/store.ts';
+import { tidyStrategies } from '../../shared/store/strategies.ts';
 import { claimUndecided, timeOutRequests, type UndecidedRequest } from '../../shared/store/undecided.ts';
 
 export interface ReconcileParts {
@@ -36,6 +37,7 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
   parts.metrics.reconciled.inc({ repair: 'request-handed-out' }, handedOut);
   parts.metrics.reconciled.inc({ repair: 'request-timed-out' }, timedOut);
   if (handedOut + timedOut > 0) parts.logger.warn({ handedOut, timedOut }, 'reconciled requests');
+  await tidy(parts);
   return { handedOut, timedOut };
 }
 
@@ -44,4 +46,14 @@ async function handOutLost({ producer }: ReconcileParts, undecided: readonly Und
   const lost = undecided.filter(({ requestId }) => !onTheirWay.has(requestId));
   await producer.allocateAgain(lost);
   return lost.length;
+}
+
+/** What strategies that are not in force any more have left. The fleet may be too busy for it; then it stays until the next round. */
+async function tidy({ store, logger }: ReconcileParts): Promise<void> {
+  try {
+    const dropped = await tidyStrategies(store);
+    if (dropped.length > 0) logger.info({ dropped }, 'dropped the indexes of strategies that are not in force');
+  } catch (error) {
+    logger.warn({ err: error }, 'could not tidy up after the last strategy; the next round tries again');
+  }
 }
