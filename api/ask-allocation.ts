@@ -4,7 +4,7 @@ import type { NewAllocate } from '../queues/jobs/allocate.ts';
 import type { AllocationRequest } from '../shared/allocation/facts.ts';
 import { SchedulerError } from '../shared/errors.ts';
 import type { Logger } from '../shared/logger.ts';
-import { insertRequest, type RequestState, readRequest } from '../shared/store/requests.ts';
+import { forgetRequest, insertRequest, type RequestState, readRequest } from '../shared/store/requests.ts';
 import type { ServerDeps } from './deps.ts';
 import type { HeldKey } from './idempotency.ts';
 
@@ -44,10 +44,14 @@ export function idFrom(text: string): string {
   return `${digest.slice(0, 8)}-${digest.slice(8, 12)}-8${digest.slice(13, 16)}-a${digest.slice(17, 20)}-${digest.slice(20, 32)}`;
 }
 
-/** Makes the check that keeps the backlog bounded; the queue is asked at most four times a second. */
+/**
+ * Makes the check that keeps the backlog bounded; the queue is asked at most four times a second. It throws OVERLOADED,
+ * before anything is written.
+ */
 export function createBacklogGuard(deps: ServerDeps): () => Promise<void> {
   let last: { at: number; waiting: Promise<number> } | undefined;
   return async () => {
+    deps.producer.assertMemory();
     if (last === undefined || Date.now() - last.at > BACKLOG_KEPT_MS) last = { at: Date.now(), waiting: waitingJobs(deps) };
     if ((await last.waiting) >= deps.options.maxWaitingJobs) throw new SchedulerError('OVERLOADED', { retryAfter: 5 });
   };
@@ -63,19 +67,21 @@ async function waitingJobs({ producer, logger }: ServerDeps): Promise<number> {
   }
 }
 
-async function handOver(
-  { producer, instance }: ServerDeps,
-  request: AllocationRequest,
-  written: Promise<void>,
-  logger: Logger,
-): Promise<boolean> {
+/**
+ * @param written  resolves when the row is there, saying whether it is new
+ * @returns whether it is a job now; if not, the reconciler will make it one
+ * @throws SchedulerError OVERLOADED when the queue takes nothing; the row is gone then, unless an earlier call had brought it
+ */
+async function handOver(deps: ServerDeps, request: AllocationRequest, written: Promise<boolean>, logger: Logger): Promise<boolean> {
   const { traceId, ...rest } = request;
-  const job: NewAllocate = { ...rest, ...(traceId === undefined ? {} : { traceId }), replyTo: instance, acceptedAt: Date.now() };
+  const job: NewAllocate = { ...rest, ...(traceId === undefined ? {} : { traceId }), replyTo: deps.instance, acceptedAt: Date.now() };
   try {
-    await producer.allocate([job], written);
+    await deps.producer.allocate([job], written);
     return true;
   } catch (error) {
-    await written;
+    const isNew = await written;
+    const refused = error instanceof SchedulerError && error.code === 'OVERLOADED';
+    if (refused && isNew && (await forgetRequest(deps.store, request.requestId))) throw error;
     logger.warn({ err: error, requestId: request.requestId }, 'the request could not be handed to the queue; the reconciler will');
     return false;
   }

@@ -42,9 +42,11 @@ export interface Producer {
    * Enqueues new requests in their fair order, once `written` resolves; nothing is enqueued when it rejects.
    * Throws OVERLOADED when too many wait (none is taken) or Redis is 70 % full.
    */
-  allocate(requests: readonly NewAllocate[], written?: Promise<void>): Promise<void>;
+  allocate(requests: readonly NewAllocate[], written?: Promise<unknown>): Promise<void>;
   /** Enqueues a batch as one job, served when the last of its requests would be. A finished job of the same id is forgotten first. Throws as `allocate` does. */
   allocateBatch(batch: NewAllocateBatch): Promise<void>;
+  /** Throws OVERLOADED when Redis was 70 % full a moment ago. Never waits. */
+  assertMemory(): void;
   /** Enqueues accepted requests again: a finished job of the same id is forgotten first, a live one stays as it is. Never OVERLOADED. */
   allocateAgain(requests: readonly RequestAgain[]): Promise<void>;
   release(payload: ReleasePayload): Promise<void>;
@@ -89,7 +91,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
 
   const memory = createMemoryGuard(redis, (error) => logger.warn({ err: error }, 'the memory of Redis could not be looked at'));
 
-  async function allocate(requests: readonly NewAllocate[], written?: Promise<void>): Promise<void> {
+  async function allocate(requests: readonly NewAllocate[], written?: Promise<unknown>): Promise<void> {
     assertMemory();
     await addInFairOrder(requests, maxWaitingJobs, written);
   }
@@ -117,7 +119,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
     return placing.places;
   }
 
-  async function addInFairOrder(requests: readonly NewAllocate[], maxWaiting: number, written?: Promise<void>): Promise<void> {
+  async function addInFairOrder(requests: readonly NewAllocate[], maxWaiting: number, written?: Promise<unknown>): Promise<void> {
     for (let from = 0; from < requests.length; from += BULK) {
       const group = requests.slice(from, from + BULK);
       const [places] = await Promise.all([placesOf(group, maxWaiting), written]);
@@ -169,6 +171,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
   return {
     allocate: (requests, written) => asQueueError(() => allocate(requests, written)),
     allocateBatch: (batch) => asQueueError(() => allocateBatch(batch)),
+    assertMemory,
     allocateAgain: (requests) => asQueueError(() => allocateAgain(requests)),
     release: (payload) => asQueueError(() => releaseMany([payload])),
     releaseMany: (payloads) => asQueueError(() => releaseMany(payloads)),

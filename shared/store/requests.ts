@@ -44,15 +44,31 @@ export interface RequestState {
  * Remembers a request before it is answered. A repeat with the same id changes nothing.
  *
  * The longest wait counts from now, by the clock of the database.
+ *
+ * @returns whether it is new
  */
-export async function insertRequest(store: Store, request: AllocationRequest): Promise<void> {
-  await translated(
+export async function insertRequest(store: Store, request: AllocationRequest): Promise<boolean> {
+  const inserted = await translated(
     store.prisma.$executeRaw`
       INSERT INTO requests (id, caller, source, user_id, tenant_id, tier, asked, trace_id, deadline)
       VALUES (${request.requestId}::uuid, ${request.caller}, ${request.source}, ${request.userId}, ${request.tenantId}, ${request.tier},
               ${JSON.stringify(request.asked)}::jsonb, ${request.traceId ?? null}, now() + make_interval(mins => ${request.asked.maxWaitMinutes}::int))
       ON CONFLICT (id) DO NOTHING`,
   );
+  return inserted === 1;
+}
+
+/**
+ * Takes back a request that was remembered and could not be taken after all: it never was. Left alone once it is decided
+ * or the reconciler has handed it out.
+ *
+ * @returns whether it is gone
+ */
+export async function forgetRequest(store: Store, requestId: string): Promise<boolean> {
+  const forgotten = await translated(
+    store.prisma.$executeRaw`DELETE FROM requests WHERE id = ${requestId}::uuid AND status = 'pending' AND enqueued_at = created_at`,
+  );
+  return forgotten === 1;
 }
 
 interface RequestRow {

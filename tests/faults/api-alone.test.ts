@@ -1,8 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { createLogger } from '../../shared/logger.ts';
+import { closeRedis, createRedis, whenReady } from '../../shared/run/redis.ts';
 import { type ApiBench, type ApiServer, asService, asUser, openApiBench } from '../support/api-bench.ts';
 import { eventually } from '../support/eventually.ts';
-import { redisUrl } from '../support/redis.ts';
+import { startPrivateRedis } from '../support/private-redis.ts';
+import { createTestPrefix, redisUrl } from '../support/redis.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 
 let bench: ApiBench;
@@ -72,6 +75,44 @@ describe('the API without Redis', () => {
     });
     expect(body).toMatchObject({ statusCode: 503, code: 'QUEUE_UNAVAILABLE' });
     expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
+  });
+});
+
+describe('the API with a queue that takes nothing more', () => {
+  test('refuses while Redis is 70 % full, with a time to come back, and keeps nothing', async () => {
+    const full = await startPrivateRedis('--maxmemory', '40mb', '--maxmemory-policy', 'noeviction');
+    open.push({ close: full.kill });
+    const server = await start({ redisUrl: full.address.url });
+    const redis = createRedis('producer', full.address, createLogger('test', 'silent'));
+    open.push({ close: async () => closeRedis(redis) });
+    await whenReady(redis, 5_000);
+    for (let part = 0; part < 30; part += 1) await redis.set(`ballast ${part}`, 'x'.repeat(1_000_000));
+
+    // How full it is is looked at in the background, while somebody asks.
+    const refused = await eventually(async () => {
+      const answer = await allocate(server, { waitMs: 0 });
+      expect(answer.body).toMatchObject({ statusCode: 503, code: 'OVERLOADED', details: { max: 0.7 } });
+      return answer;
+    });
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+    const before = await bench.store.prisma.request.count();
+    expect((await allocate(server, { waitMs: 0 })).status).toBe(503);
+    expect(await bench.store.prisma.request.count()).toBe(before);
+  });
+
+  test('takes as many as there is room for, and keeps no row of the rest', async () => {
+    const { prefix, clean } = createTestPrefix();
+    open.push({ close: clean });
+    const server = await start({ maxWaitingJobs: 1, prefix });
+    expect((await allocate(server, { waitMs: 0 })).status).toBe(202);
+    const before = await bench.store.prisma.request.count();
+    // How many wait is known for a moment: the first of these are refused by the queue, when their rows are there already.
+    for (let asked = 0; asked < 5; asked += 1) {
+      const { body, headers } = await allocate(server, { waitMs: 0 });
+      expect(body).toMatchObject({ statusCode: 503, code: 'OVERLOADED' });
+      expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
+    }
+    expect(await bench.store.prisma.request.count()).toBe(before);
   });
 });
 

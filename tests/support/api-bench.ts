@@ -56,6 +56,8 @@ export interface ServerChanges {
   readonly databaseUrl?: string;
   readonly rabbitmqUrl?: string;
   readonly maxWaitingJobs?: number;
+  /** A corner of Redis of its own. */
+  readonly prefix?: string;
   readonly availableCacheTtlS?: number;
   /** Gap around reservations, s. */
   readonly gapSeconds?: number;
@@ -122,7 +124,7 @@ async function startServer(bench: OwnedLife, databaseUrl: string, prefix: string
     trustProxy: false,
     tokens: { userSecret: USER_SECRET, serviceSecret: SERVICE_SECRET, allowedServices: [SERVICE] },
     rateLimits: { read: 1e6, write: 1e6, batch: 1e6, serviceFactor: 1, ...changes.rateLimits },
-    prefix,
+    prefix: changes.prefix ?? prefix,
     maxWaitingJobs: changes.maxWaitingJobs ?? 1_000,
     reservations: { gapSeconds: changes.gapSeconds ?? 0, horizonDays: 30 },
     publicSettings: { PORT: 0 },
