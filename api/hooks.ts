@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler, onSendAsyncHookHandler } from 'fastify';
+import type { ZodType } from 'zod';
 import { SchedulerError } from '../shared/errors.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Metrics } from '../shared/metrics.ts';
@@ -26,6 +27,8 @@ declare module 'fastify' {
     budget?: Budget;
     /** The handler counts the call itself, beside its own first round trip. */
     countsItself?: boolean;
+    /** What a line of the body is, where the body is lines; for the OpenAPI page. */
+    line?: ZodType;
   }
 }
 

@@ -17,8 +17,8 @@ export interface ImportReport {
   readonly errors: { line: number; code: string; message: string }[];
 }
 
-/** Rows of one statement: large enough that the round trip does not count, small enough to be short. */
-const BATCH = 1_000;
+/** Rows of one statement: large enough that the round trip does not count, small enough that little of it lives at once. */
+const BATCH = 500;
 /** Statements under way while the next lines are read. */
 const PARALLEL = 2;
 const ERRORS_NAMED = 1_000;

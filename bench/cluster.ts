@@ -1,6 +1,7 @@
 import { signToken } from '../cli/token.ts';
 import { freePort } from '../dev/cluster/ports.ts';
 import { startCluster, type WorkerName } from '../dev/cluster/start-cluster.ts';
+import type { Supervised } from '../dev/cluster/supervise.ts';
 import { readEnvironment } from '../shared/config-files.ts';
 import { type HttpClient, openHttpClient } from './http-client.ts';
 import { type Place, PREFIX } from './place.ts';
@@ -13,6 +14,7 @@ export interface BenchCluster {
   readonly api: string;
   /** The headers `http` sends. */
   readonly headers: Readonly<Record<string, string>>;
+  readonly processes: readonly Supervised[];
   close(): Promise<void>;
 }
 
@@ -65,6 +67,7 @@ export async function startBenchCluster(
     http,
     headers,
     api: cluster.addresses.api,
+    processes: cluster.processes,
     close: async () => {
       http.close();
       await cluster.stop();
@@ -85,5 +88,6 @@ function environment(servers: BenchServers, place: Place): Record<string, string
     SERVICE_ALLOW_LIST: SERVICE,
     RATE_LIMIT_READ: UNLIMITED,
     RATE_LIMIT_WRITE: UNLIMITED,
+    RATE_LIMIT_BATCH: UNLIMITED,
   };
 }

@@ -4,13 +4,14 @@ import { parseArgs } from 'node:util';
 import { readConfig } from '../shared/read-config.ts';
 import { available } from './available.ts';
 import { contention } from './contention.ts';
+import { importing } from './import.ts';
 import { latency } from './latency.ts';
 import { release } from './release.ts';
 import { keepResults, tableOf } from './report.ts';
 import type { BenchServers, Scenario } from './scenario.ts';
 import { throughput } from './throughput.ts';
 
-const SCENARIOS: readonly Scenario[] = [throughput, latency, release, contention, available];
+const SCENARIOS: readonly Scenario[] = [throughput, latency, release, contention, available, importing];
 const ROUNDS = 5;
 const QUICK_ROUNDS = 2;
 

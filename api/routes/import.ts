@@ -6,8 +6,10 @@ import { SchedulerError } from '../../shared/errors.ts';
 import { LINE_TYPES } from '../body-parsers.ts';
 import { ownershipOf, tenantFor } from '../caller.ts';
 import type { ServerDeps } from '../deps.ts';
+import { deviceLine } from '../device-schema.ts';
 import { success, successOf } from '../envelope.ts';
 import { importDevices } from '../import-devices.ts';
+import { withModestHeap } from '../modest-heap.ts';
 import { type Api, errorAnswers, noQuery } from '../route-schema.ts';
 
 const report = z.object({
@@ -23,7 +25,7 @@ export function importRoutes(api: Api, deps: ServerDeps): void {
   api.post(
     '/scheduler/devices/import',
     {
-      config: { access: 'administrative', budget: 'batch' },
+      config: { access: 'administrative', budget: 'batch', line: deviceLine },
       schema: {
         tags: ['Fleet'],
         summary: 'Create or update many devices',
@@ -37,7 +39,9 @@ export function importRoutes(api: Api, deps: ServerDeps): void {
       const { caller, body } = request;
       if (!(body instanceof Readable)) throw new SchedulerError('UNSUPPORTED_MEDIA_TYPE', { messages: [`Send ${LINE_TYPES[0]}.`] });
       try {
-        const answer = await importDevices(deps.store, hashed(request, body), ownershipOf(caller), (stated) => tenantFor(caller, stated));
+        const answer = await withModestHeap(() =>
+          importDevices(deps.store, hashed(request, body), ownershipOf(caller), (stated) => tenantFor(caller, stated)),
+        );
         return success(request, answer);
       } finally {
         await deps.available.evict();

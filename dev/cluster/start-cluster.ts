@@ -42,6 +42,8 @@ export interface Cluster {
 }
 
 const READY_WITHIN_MS = 60_000;
+/** As in the Dockerfile: with V8's 16 MB an import of a fleet takes 40 MB more. */
+const API_NODE_ARGS = ['--max-semi-space-size=8'];
 
 /** Starts every process of the product on this machine and keeps each alive until `stop`. They are starting when it resolves: see `ready`. */
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
@@ -93,6 +95,7 @@ async function processSpec(name: string, file: string, env: ClusterOptions['env'
   return {
     name,
     file: fileOf(file),
+    nodeArgs: name === 'api' ? API_NODE_ARGS : [],
     env: { ...env, METRICS_PORT: String(own) },
     healthUrl: `http://${hostOf(env['METRICS_HOST'])}:${own}/health`,
   };

@@ -8,6 +8,8 @@ export interface ProcessSpec {
   readonly name: string;
   readonly file: string;
   readonly args?: readonly string[];
+  /** Options of Node itself. */
+  readonly nodeArgs?: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Answers 2xx once the process works. */
   readonly healthUrl: string;
@@ -126,8 +128,8 @@ export function supervise(spec: ProcessSpec, options: SuperviseOptions): Supervi
  * In a process group of its own: Ctrl-C in a terminal reaches the whole group, and a process that got it from there and
  * SIGTERM from us would take the second for "at once".
  */
-function spawnProcess({ name, file, args = [], env }: ProcessSpec, onLine: SuperviseOptions['onLine']): ChildProcess {
-  const child = spawn(process.execPath, ['--no-warnings', '--import', FOLLOW_PARENT, file, ...args], {
+function spawnProcess({ name, file, args = [], nodeArgs = [], env }: ProcessSpec, onLine: SuperviseOptions['onLine']): ChildProcess {
+  const child = spawn(process.execPath, ['--no-warnings', ...nodeArgs, '--import', FOLLOW_PARENT, file, ...args], {
     env,
     cwd: ROOT,
     detached: true,

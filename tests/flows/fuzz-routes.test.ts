@@ -213,7 +213,7 @@ describe('every route', () => {
   }, 60_000);
 
   test('keeps secrets to itself', async () => {
-    const secrets = ['10.9.8.7', '5555', 'the key of', 'postgres', 'node_modules', 'SELECT', 'prisma'];
+    const secrets = ['10.9.8.7', '"adbPort"', 'the key of', 'postgres', 'node_modules', 'SELECT', 'prisma'];
     const [id] = (await bench.store.prisma.device.findMany({ take: 1 })).map((device) => device.id);
     for (const { method, path } of operations) {
       for (const as of [{}, await asUser('ann'), await asService()]) {

@@ -98,6 +98,17 @@ describe('POST /scheduler/devices/import', () => {
     expect(await bench.store.prisma.device.count()).toBe(count);
   });
 
+  test('says in the OpenAPI page what a line is', async () => {
+    const { body } = await api.call('GET', '/docs/json');
+    const { content } = body.paths['/scheduler/devices/import'].post.requestBody;
+    expect(Object.keys(content)).toEqual(['application/x-ndjson', 'application/ndjson', 'application/jsonl']);
+    expect(content['application/x-ndjson'].schema).toMatchObject({
+      type: 'object',
+      required: expect.arrayContaining(['id', 'name', 'cpuCores']),
+      properties: { id: { type: 'string' }, type: { enum: ['phone', 'tablet'] } },
+    });
+  });
+
   test('takes lines only', async () => {
     expect((await send(device(), undefined, 'application/json')).body).toMatchObject({ statusCode: 415, code: 'UNSUPPORTED_MEDIA_TYPE' });
     expect((await send(device(), undefined, 'text/csv')).body).toMatchObject({ statusCode: 415 });
