@@ -41,7 +41,7 @@ describe('docker-compose.yml', () => {
   test('runs every process of the cluster', () => {
     const found = execFileSync('git', ['ls-files', '*main.ts'], { encoding: 'utf8' }).trim().split('\n');
     const stations = found.filter((file) => /^(api|dashboards|workers\/\w+)\/main\.ts$/.test(file));
-    const started = processes.map(([, { command }]) => command?.[1] ?? '');
+    const started = processes.map(([, { command }]) => command?.at(-1) ?? '');
     expect(started.toSorted()).toEqual([...stations, 'scripts/migrate.ts'].toSorted());
     for (const file of started) expect(existsSync(file)).toBe(true);
   });
