@@ -17,6 +17,7 @@ import { availableRoutes } from './routes/available.ts';
 import { batchAllocateRoutes } from './routes/batch-allocate.ts';
 import { batchQueryRoutes } from './routes/batch-query.ts';
 import { batchReleaseRoutes } from './routes/batch-release.ts';
+import { deadLetterRoutes } from './routes/dead-letters.ts';
 import { deviceRoutes } from './routes/devices.ts';
 import { importRoutes } from './routes/import.ts';
 import { operationRoutes } from './routes/operations.ts';
@@ -86,4 +87,5 @@ function registerRoutes(api: Api, deps: ServerDeps, counters: Awaited<ReturnType
   deviceRoutes(api, deps);
   importRoutes(api, deps);
   operationRoutes(api, deps);
+  deadLetterRoutes(api, deps);
 }

@@ -31,6 +31,7 @@ export const ERRORS = {
   ALLOCATION_NOT_FOUND: { status: 404, retry: 'never', message: 'There is no such allocation.' },
   RESERVATION_NOT_FOUND: { status: 404, retry: 'never', message: 'There is no such reservation.' },
   STRATEGY_NOT_FOUND: { status: 404, retry: 'never', message: 'There is no such strategy.' },
+  DEAD_LETTER_NOT_FOUND: { status: 404, retry: 'never', message: 'There is no such dead letter.' },
   DEVICE_NOT_FOUND: { status: 404, retry: 'never', message: 'There is no such device.' },
   METHOD_NOT_ALLOWED: { status: 405, retry: 'never', message: 'This route does not take that method.' },
   NO_DEVICE_AVAILABLE: { status: 409, retry: 'later', message: 'Every matching device is busy.' },

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { usageReportFailed } from '../events.ts';
 import { type FailedDelivery, failuresJson, type Pause } from './delivery-attempt.ts';
-import type { Store } from './store.ts';
+import type { Store, Transaction } from './store.ts';
 import { translated } from './store-errors.ts';
 
 /** What is owed to billing for one ended allocation. Sizes in MB, duration in whole seconds. */
@@ -87,7 +88,8 @@ export interface FailedBill extends FailedDelivery {
 
 /**
  * Notes that bills were not taken: each is tried again after a pause, or becomes a dead letter after `maxAttempts`.
- * The random part of the pause is the same for all, so that a batch becomes due as a whole.
+ * The random part of the pause is the same for all, so that a batch becomes due as a whole. Of each that is given up an event
+ * tells (`billing.usage_report_failed`).
  *
  * @returns allocation ids of those that are dead now
  * @throws STORE_UNAVAILABLE
@@ -99,17 +101,41 @@ export async function failBills(
   maxAttempts: number,
 ): Promise<readonly string[]> {
   if (failures.length === 0) return [];
-  const rows = await translated(
-    store.prisma.$queryRaw<{ id: string; dead: boolean }[]>`
+  return store.transaction(async (tx) => {
+    const rows = await tx.$queryRaw<FailedRow[]>`
       UPDATE ledger l SET last_error = f.reason,
         status = CASE WHEN l.attempts >= ${maxAttempts} THEN 'dead' ELSE 'owed' END,
         batch_id = CASE WHEN f.answered THEN NULL ELSE l.batch_id END,
         next_attempt_at = now() + least(${pause.maxMs}::float8, greatest(f.wait, ${pause.baseMs}::float8 * 2 ^ least(l.attempts - 1, 30) * ${0.5 + Math.random() / 2}::float8)) * interval '1 millisecond'
       FROM jsonb_to_recordset(${failuresJson(failures)}::jsonb) AS f (id uuid, reason text, wait float8, answered boolean)
       WHERE l.allocation_id = f.id AND l.status = 'owed'
-      RETURNING l.allocation_id::text AS "id", l.status = 'dead' AS dead`,
+      RETURNING l.status = 'dead' AS dead, l.attempts AS "retryCount", l.last_error AS "failureReason",
+        l.allocation_id::text AS "allocationId", l.device_id::text AS "deviceId", l.user_id AS "userId", l.tenant_id AS "tenantId", l.cpu_cores AS "cpuCores",
+        l.memory_mb AS "memoryMB", l.storage_mb AS "storageMB", l.duration_seconds AS "durationSeconds", l.started_at AS "startedAt", l.ended_at AS "endedAt"`;
+    const dead = rows.filter((row) => row.dead);
+    await announceDead(tx, dead);
+    return dead.map(({ allocationId }) => allocationId);
+  });
+}
+
+interface FailedRow extends Omit<ClaimedBill, 'deviceName'> {
+  readonly dead: boolean;
+  readonly retryCount: number;
+  readonly failureReason: string;
+}
+
+/** Bills that were given up are told to whoever listens to the dead letters. */
+async function announceDead(tx: Transaction, dead: readonly FailedRow[]): Promise<void> {
+  if (dead.length === 0) return;
+  const events = dead.map(({ allocationId, deviceId, userId, tenantId, durationSeconds, cpuCores, memoryMB, storageMB, ...row }) =>
+    usageReportFailed({
+      ...{ allocationId, deviceId, userId, tenantId, usage: { durationSeconds, cpuCores, memoryMB, storageMB } },
+      ...{ allocatedAt: row.startedAt, releasedAt: row.endedAt, failureReason: row.failureReason, retryCount: row.retryCount },
+    }),
   );
-  return rows.filter(({ dead }) => dead).map(({ id }) => id);
+  await tx.$executeRaw`
+    INSERT INTO outbox (channel, topic, key, payload)
+    SELECT 'event', x.topic, x.key, x.payload FROM jsonb_to_recordset(${JSON.stringify(events)}::jsonb) AS x(topic text, key text, payload jsonb)`;
 }
 
 /**

@@ -36,6 +36,9 @@ const ROUTES: Readonly<Record<string, 'open' | 'caller' | 'administrative'>> = {
   'POST /scheduler/devices/{id}/activate': 'administrative',
   'POST /scheduler/devices/import': 'administrative',
   'GET /scheduler/invariants': 'administrative',
+  'GET /scheduler/dead-letters': 'administrative',
+  'POST /scheduler/dead-letters/{id}/retry': 'administrative',
+  'POST /scheduler/dead-letters/retry': 'administrative',
 };
 
 const guarded = Object.entries(ROUTES).filter(([, access]) => access !== 'open');
