@@ -10,6 +10,22 @@ export interface Account {
   readonly role: Role;
 }
 
+/** What the environment says of who may log in. */
+export interface AccountSettings {
+  readonly DASHBOARD_USER: string;
+  readonly DASHBOARD_PASSWORD: string;
+  readonly DASHBOARD_VIEWER_USER: string;
+  readonly DASHBOARD_VIEWER_PASSWORD?: string | undefined;
+}
+
+/** The operator, and a viewer where one has a password. */
+export function accountsFrom(settings: AccountSettings): readonly Account[] {
+  const { DASHBOARD_USER, DASHBOARD_PASSWORD, DASHBOARD_VIEWER_USER, DASHBOARD_VIEWER_PASSWORD } = settings;
+  const operator: Account = { username: DASHBOARD_USER, password: DASHBOARD_PASSWORD, role: 'operator' };
+  if (DASHBOARD_VIEWER_PASSWORD === undefined) return [operator];
+  return [operator, { username: DASHBOARD_VIEWER_USER, password: DASHBOARD_VIEWER_PASSWORD, role: 'viewer' }];
+}
+
 // Comparing keyed digests of equal length takes the same time whatever was typed, and however long it is.
 const key = randomBytes(32);
 const digest = (text: string) => createHmac('sha256', key).update(text).digest();

@@ -4,6 +4,7 @@ import { createMetrics } from '../shared/metrics.ts';
 import { readConfig } from '../shared/read-config.ts';
 import { serveMetrics } from '../shared/run/metrics-server.ts';
 import { type Life, runProcess } from '../shared/run/process.ts';
+import { accountsFrom } from './accounts.ts';
 import { startDashboard } from './start-dashboard.ts';
 
 const NAME = 'dashboards';
@@ -18,7 +19,7 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
     port: config.DASHBOARD_PORT,
     redis: { url: config.REDIS_URL, clusterNodes: config.REDIS_CLUSTER_NODES },
     prefix: config.QUEUE_PREFIX,
-    accounts: [{ username: config.DASHBOARD_USER, password: config.DASHBOARD_PASSWORD, role: 'operator' }],
+    accounts: accountsFrom(config),
     secureCookies: config.NODE_ENV === 'production',
     trustProxy: config.TRUST_PROXY,
     logger,

@@ -105,6 +105,11 @@ describe('the configuration', () => {
     });
     expect(problems({ CLEANUP_TZ: 'Mars/Olympus' })).toEqual({ CLEANUP_TZ: 'must be an IANA time zone such as Europe/Berlin' });
     expect(problems({ DB_POOL_SIZE: '2', GROUP_COMMIT_PARALLEL: '3' })).toEqual({ GROUP_COMMIT_PARALLEL: 'must not exceed DB_POOL_SIZE' });
+    const viewer = { DASHBOARD_USER: 'ops', DASHBOARD_VIEWER_USER: 'ops' };
+    expect(problems({ ...viewer, DASHBOARD_VIEWER_PASSWORD: 'only looking' })).toEqual({
+      DASHBOARD_VIEWER_USER: 'must not be DASHBOARD_USER',
+    });
+    expect(problems(viewer)).toEqual({});
     expect(problems({ CLEANUP_TZ: 'Europe/Berlin' })).toEqual({});
   });
 

@@ -64,6 +64,12 @@ const variables = z.object({
   SERVICE_ALLOW_LIST: list().describe('Services whose tokens are accepted, comma-separated'),
   DASHBOARD_USER: z.string().min(1).default('admin').describe('Name to log in to the dashboard with'),
   DASHBOARD_PASSWORD: z.string().min(12, 'must have at least 12 characters').describe('Password to log in to the dashboard with'),
+  DASHBOARD_VIEWER_USER: z.string().min(1).default('viewer').describe('Name of who may look at the dashboard and change nothing'),
+  DASHBOARD_VIEWER_PASSWORD: z
+    .string()
+    .min(12, 'must have at least 12 characters')
+    .optional()
+    .describe('Password of who may only look; not set: there is nobody like that'),
   DATABASE_URL: url('postgresql:', 'postgres:').optional().describe('Postgres; else it is put together from DB_*'),
   DB_HOST: z.string().default('localhost').describe('Postgres host'),
   DB_PORT: integer(5432, 1, 65535).describe('Postgres port'),
@@ -190,6 +196,9 @@ function relationProblems(values: Variables): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
   if (values.DELIVERY_BACKOFF_BASE_MS > values.DELIVERY_BACKOFF_MAX_MS) {
     problems.push({ variable: 'DELIVERY_BACKOFF_BASE_MS', problem: 'must not exceed DELIVERY_BACKOFF_MAX_MS' });
+  }
+  if (values.DASHBOARD_VIEWER_PASSWORD !== undefined && values.DASHBOARD_VIEWER_USER === values.DASHBOARD_USER) {
+    problems.push({ variable: 'DASHBOARD_VIEWER_USER', problem: 'must not be DASHBOARD_USER' });
   }
   for (const variable of ['CLEANUP_TZ', 'NOTIFICATION_TIME_ZONE'] as const) {
     if (!isTimeZone(values[variable])) problems.push({ variable, problem: 'must be an IANA time zone such as Europe/Berlin' });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Queue } from 'bullmq';
+import { accountsFrom } from '../../dashboards/accounts.ts';
 import { createDashboardServer, type DashboardServer, type DashboardServerOptions } from '../../dashboards/server.ts';
 import { createSessions, LONGEST_S } from '../../dashboards/sessions.ts';
 import { startDashboard } from '../../dashboards/start-dashboard.ts';
@@ -7,6 +8,12 @@ import { createLogger } from '../../shared/logger.ts';
 import { closeRedis, createRedis, type RedisClient, whenReady } from '../../shared/run/redis.ts';
 import { createTestPrefix, redisUrl } from '../support/redis.ts';
 
+const SETTINGS = {
+  DASHBOARD_USER: 'ops',
+  DASHBOARD_PASSWORD: 'correct horse battery',
+  DASHBOARD_VIEWER_USER: 'guest',
+  DASHBOARD_VIEWER_PASSWORD: 'only looking around',
+};
 const OPERATOR = { username: 'ops', password: 'correct horse battery', role: 'operator' } as const;
 const VIEWER = { username: 'guest', password: 'only looking around', role: 'viewer' } as const;
 const OPEN_ROUTES = [
@@ -32,7 +39,7 @@ const open = (changes: Partial<DashboardServerOptions> = {}) =>
     queues: [queue],
     redis,
     prefix,
-    accounts: [OPERATOR, VIEWER],
+    accounts: accountsFrom(SETTINGS),
     secureCookies: false,
     trustProxy: true,
     logger,
@@ -266,6 +273,11 @@ describe('changes', () => {
         })
       ).statusCode,
     ).toBe(200);
+  });
+
+  test('has no viewer where none has a password', () => {
+    expect(accountsFrom(SETTINGS)).toEqual([OPERATOR, VIEWER]);
+    expect(accountsFrom({ ...SETTINGS, DASHBOARD_VIEWER_PASSWORD: undefined })).toEqual([OPERATOR]);
   });
 
   test('are not taken from a viewer, who may look and log out', async () => {
