@@ -1,6 +1,7 @@
 import type { Producer } from '../queues/producer.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Metrics } from '../shared/metrics.ts';
+import type { RenewalRules } from '../shared/renewal/decide-extend.ts';
 import type { OutcomeListener } from '../shared/run/completion.ts';
 import type { RedisClient } from '../shared/run/redis.ts';
 import type { Store } from '../shared/store/store.ts';
@@ -21,6 +22,8 @@ export interface ServerOptions {
   readonly maxWaitingJobs: number;
   /** Gap kept free around reservations, s, and how far ahead recurring ones are booked, days. */
   readonly reservations: { readonly gapSeconds: number; readonly horizonDays: number };
+  /** What extensions are told by; the workers decide by the same. */
+  readonly renewal: RenewalRules;
   /** Settings an admin may read: never a secret. */
   readonly publicSettings: Readonly<Record<string, string | number | boolean>>;
 }

@@ -46,6 +46,11 @@ function optionsFrom(config: Config): Omit<ApiOptions, 'metrics' | 'logger'> {
       gapSeconds: Math.max(config.TURNAROUND_SECONDS, config.CLEANING_TIMEOUT),
       horizonDays: config.RESERVATION_HORIZON_DAYS,
     },
+    renewal: {
+      policies: config.RENEWAL_POLICIES,
+      turnaroundSeconds: Math.max(config.TURNAROUND_SECONDS, config.CLEANING_TIMEOUT),
+      billingAllowOnError: config.BILLING_ALLOW_ON_ERROR,
+    },
     publicSettings: publicSettings(config),
     store: {
       databaseUrl: config.DATABASE_URL,

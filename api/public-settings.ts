@@ -15,6 +15,7 @@ export const PUBLIC_SETTINGS = [
   'TURNAROUND_SECONDS',
   'CLEANING_TIMEOUT',
   'EXPIRY_TICK',
+  'AUTO_EXTEND_LEAD',
   'SHUTDOWN_TIMEOUT',
   'QUOTA_ALLOW_ON_ERROR',
   'QUOTA_FALLBACK_MAX_DEVICES',
@@ -37,7 +38,11 @@ type PublicSetting = (typeof PUBLIC_SETTINGS)[number];
 
 /** The settings of the list, from everything that was configured. */
 export function publicSettings(
-  config: Readonly<Record<PublicSetting, string | number | boolean>>,
+  config: Readonly<Record<PublicSetting, string | number | boolean> & { RENEWAL_POLICIES: object }>,
 ): Readonly<Record<string, string | number | boolean>> {
-  return Object.fromEntries(PUBLIC_SETTINGS.map((name) => [name, config[name]]));
+  return {
+    ...Object.fromEntries(PUBLIC_SETTINGS.map((name) => [name, config[name]])),
+    // As JSON, like the variable itself; no limit is null.
+    RENEWAL_POLICIES: JSON.stringify(config.RENEWAL_POLICIES),
+  };
 }

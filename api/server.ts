@@ -19,6 +19,7 @@ import { batchQueryRoutes } from './routes/batch-query.ts';
 import { batchReleaseRoutes } from './routes/batch-release.ts';
 import { deadLetterRoutes } from './routes/dead-letters.ts';
 import { deviceRoutes } from './routes/devices.ts';
+import { extendRoutes } from './routes/extend.ts';
 import { importRoutes } from './routes/import.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { probeRoutes } from './routes/probes.ts';
@@ -75,6 +76,7 @@ function registerRoutes(api: Api, deps: ServerDeps, counters: Awaited<ReturnType
   probeRoutes(api, createReadiness(deps.probes), deps.metrics);
   allocateRoutes(api, deps);
   releaseRoutes(api, deps);
+  extendRoutes(api, deps);
   requestRoutes(api, deps);
   availableRoutes(api, deps, counters.read);
   allocationRoutes(api, deps);

@@ -1,6 +1,7 @@
 import type { AllocateOutcome } from '../shared/allocation/outcome.ts';
 import type { ErrorDetails } from '../shared/errors.ts';
 import type { CancelOutcome } from './jobs/cancel.ts';
+import type { ExtendedItem, ExtendOutcome } from './jobs/extend.ts';
 import type { ReleaseOutcome } from './jobs/release.ts';
 
 /** Not decided within the time given: nothing is lost, ask `waitFor(requestId)` or `status(requestId)`. */
@@ -30,6 +31,12 @@ export type ReleaseResult =
   | { readonly status: 'pending'; readonly releaseId: string }
   | { readonly status: 'refused'; readonly code: 'VALIDATION_FAILED'; readonly details?: ErrorDetails };
 
+/** What becomes of an extension. `pending`: not carried out within the time given; repeat it with the same `extendId`. */
+export type ExtendResult =
+  | ExtendedItem
+  | { readonly status: 'pending'; readonly extendId: string }
+  | { readonly status: 'refused'; readonly code: 'VALIDATION_FAILED'; readonly reason: string; readonly details?: ErrorDetails };
+
 /** What becomes of a cancellation. */
 export type CancelResult = CancelOutcome | StillPending;
 
@@ -48,6 +55,10 @@ export function isAllocateOutcome(value: unknown): value is AllocateOutcome {
 
 export function isReleaseOutcome(value: unknown): value is ReleaseOutcome {
   return hasStatus(value, ['released', 'refused']);
+}
+
+export function isExtendOutcome(value: unknown): value is ExtendOutcome {
+  return hasStatus(value, ['done']) && 'items' in value && Array.isArray(value.items);
 }
 
 export function isCancelOutcome(value: unknown): value is CancelOutcome {

@@ -7,21 +7,32 @@ import { ClientConnection } from './client-connection.ts';
 import {
   type AllocateResult,
   type CancelResult,
+  type ExtendResult,
   isAllocateOutcome,
   isCancelOutcome,
+  isExtendOutcome,
   isReleaseOutcome,
   type ReleaseResult,
   type RequestStatus,
 } from './client-results.ts';
 import type { AllocateOutcome, NewAllocate } from './jobs/allocate.ts';
 import type { CancelOutcome } from './jobs/cancel.ts';
+import { type ExtendOutcome, extendPayload } from './jobs/extend.ts';
 import { type ReleaseOutcome, releasePayload } from './jobs/release.ts';
 import { QUEUES } from './names.ts';
 import { createProducer, type Producer } from './producer.ts';
 
 export { type ErrorCode, SchedulerError } from '../shared/errors.ts';
 export type { AllocateOptions } from './client-checks.ts';
-export type { AllocateResult, CancelResult, NotAccepted, ReleaseResult, RequestStatus, StillPending } from './client-results.ts';
+export type {
+  AllocateResult,
+  CancelResult,
+  ExtendResult,
+  NotAccepted,
+  ReleaseResult,
+  RequestStatus,
+  StillPending,
+} from './client-results.ts';
 export type { AllocateOutcome, GrantedAllocation } from './jobs/allocate.ts';
 
 export interface SchedulerClientOptions {
@@ -53,6 +64,18 @@ export interface ReleaseOptions {
   readonly reason?: string;
 }
 
+/** How much longer an allocation is needed. With `userId` it must be that user's. */
+export interface ExtendOptions {
+  readonly allocationId: string;
+  /** 1 to what the tier of the allocation allows at once. */
+  readonly additionalMinutes: number;
+  readonly userId?: string;
+  readonly fence?: number;
+  readonly reason?: string;
+  /** Your own UUID makes repeating the call, also after a crash, harmless. */
+  readonly extendId?: string;
+}
+
 const DEFAULT_PREFIX = '{scheduler}';
 const DEFAULT_MAX_WAITING = 200_000;
 const DEFAULT_TIMEOUT_MS = 5_000;
@@ -67,6 +90,7 @@ const ALLOCATE_CALL: CallKind<AllocateOutcome> = {
 /** Waiting for a device goes on until there is one. */
 const WAIT_FOR_CALL: CallKind<AllocateOutcome> = { ...ALLOCATE_CALL, isFinal: ({ status }) => status !== 'waiting' };
 const RELEASE_CALL: CallKind<ReleaseOutcome> = { queue: QUEUES.release, isOutcome: isReleaseOutcome, isFinal: () => true };
+const EXTEND_CALL: CallKind<ExtendOutcome> = { queue: QUEUES.extend, isOutcome: isExtendOutcome, isFinal: () => true };
 const CANCEL_CALL: CallKind<CancelOutcome> = { queue: QUEUES.release, isOutcome: isCancelOutcome, isFinal: () => true };
 
 const SILENT: ConnectionLog = { warn: () => undefined, info: () => undefined };
@@ -127,6 +151,25 @@ export class SchedulerClient {
     const add = () => this.#producer.release(parsed.data);
     const outcome = await this.#call(RELEASE_CALL, releaseId, add, wait);
     return outcome ?? { status: 'pending', releaseId };
+  }
+
+  /** Gives an allocation more time. Its tier, reservations of its device and the balance may refuse it. */
+  async extend(allocation: ExtendOptions, wait: WaitOptions = {}): Promise<ExtendResult> {
+    const { userId, allocationId, extendId = randomUUID(), ...asked } = allocation;
+    const parsed = extendPayload.safeParse({
+      ...asked,
+      extendId,
+      caller: this.#caller,
+      reach: userId === undefined ? { kind: 'all' } : { kind: 'user', userId },
+      allocationIds: [allocationId],
+      replyTo: this.#connection.instance,
+    });
+    if (!parsed.success) {
+      const problems = problemsOf(parsed.error);
+      return { status: 'refused', code: 'VALIDATION_FAILED', reason: problems.join('; '), details: { problems } };
+    }
+    const outcome = await this.#call(EXTEND_CALL, extendId, () => this.#producer.extend(parsed.data), wait);
+    return outcome?.items[0] ?? { status: 'pending', extendId };
   }
 
   /** Withdraws a request that is not decided yet; `REQUEST_DECIDED` when it is too late. */

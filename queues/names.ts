@@ -1,10 +1,12 @@
 /**
  * Queues, by what their jobs are for. Maintenance has its own, so no load of users can hold up a schedule; so have notices,
- * so that no notification-service can hold up a bill.
+ * so that no notification-service can hold up a bill, and extensions, so that who holds a device keeps it while thousands
+ * ask for one.
  */
 export const QUEUES = {
   allocate: 'allocate',
   release: 'release',
+  extend: 'extend',
   delivery: 'delivery',
   notice: 'notice',
   maintenance: 'maintenance',

@@ -10,6 +10,7 @@ import { type AllocatePayload, allocateJob, type NewAllocate } from './jobs/allo
 import { allocateBatchJob, type NewAllocateBatch } from './jobs/allocate-batch.ts';
 import { type CancelPayload, cancelJob } from './jobs/cancel.ts';
 import { type DeliverPayload, deliverJob } from './jobs/deliver.ts';
+import { type ExtendPayload, extendJob } from './jobs/extend.ts';
 import { type MaintenanceJobName, type MaintenancePayload, maintenanceJob } from './jobs/maintenance.ts';
 import { type ReleasePayload, releaseJob } from './jobs/release.ts';
 import { type ReleaseBatchPayload, releaseBatchJob } from './jobs/release-batch.ts';
@@ -53,6 +54,11 @@ export interface Producer {
   releaseMany(payloads: readonly ReleasePayload[]): Promise<void>;
   releaseBatch(payload: ReleaseBatchPayload): Promise<void>;
   cancel(payload: CancelPayload): Promise<void>;
+  extend(payload: ExtendPayload): Promise<void>;
+  /** What became of an extend job nobody heard of: its outcome; or it is taken back and will not run; or it runs right now. */
+  settleExtend(
+    extendId: string,
+  ): Promise<{ readonly kind: 'finished'; readonly outcome: unknown } | { readonly kind: 'withdrawn' | 'running' }>;
   deliver(payloads: readonly DeliverPayload[]): Promise<void>;
   /** Runs a scheduled job now, beside its schedule. */
   runNow(name: MaintenanceJobName): Promise<void>;
@@ -84,6 +90,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
   };
   const allocations = open(QUEUES.allocate);
   const releases = open(QUEUES.release);
+  const extensions = open(QUEUES.extend);
   const deliveries = open(QUEUES.delivery);
   const notices = open(QUEUES.notice);
   const maintenance = open<MaintenancePayload>(QUEUES.maintenance);
@@ -168,6 +175,13 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
     await addAll(notices, to(QUEUES.notice));
   }
 
+  async function settleExtend(extendId: string) {
+    const job = await extensions.getJob(extendId);
+    if (job?.finishedOn !== undefined && job.failedReason === undefined) return { kind: 'finished', outcome: job.returnvalue } as const;
+    const kept = job !== undefined && (await extensions.remove(extendId)) === 0;
+    return { kind: kept ? 'running' : 'withdrawn' } as const;
+  }
+
   return {
     allocate: (requests, written) => asQueueError(() => allocate(requests, written)),
     allocateBatch: (batch) => asQueueError(() => allocateBatch(batch)),
@@ -181,6 +195,9 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
       ),
     cancel: (data) =>
       asQueueError(() => addAll(releases, [{ name: cancelJob.name, data, opts: { ...cancelJob.options, jobId: cancelJob.idOf(data) } }])),
+    extend: (data) =>
+      asQueueError(() => addAll(extensions, [{ name: extendJob.name, data, opts: { ...extendJob.options, jobId: extendJob.idOf(data) } }])),
+    settleExtend: (extendId) => asQueueError(() => settleExtend(extendId)),
     deliver: (payloads) => asQueueError(() => deliver(payloads)),
     runNow: (name) => asQueueError(() => addAll(maintenance, [{ name, data: { by: 'operator' }, opts: maintenanceJob.options }])),
     hasJob: (queue, id) => asQueueError(async () => (await redis.exists(`${prefix}:${queue}:${id}`)) === 1),
@@ -188,7 +205,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
     asked: (requestId) => asQueueError(() => asked(requestId)),
     waiting: () => asQueueError(async () => (await redis.zcard(`${jobKeys}:prioritized`)) + (await redis.llen(`${jobKeys}:wait`))),
     close: async () => {
-      for (const queue of [allocations, releases, deliveries, notices, maintenance]) await queue.close();
+      for (const queue of [allocations, releases, extensions, deliveries, notices, maintenance]) await queue.close();
     },
   };
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { LANGUAGES } from './notices/words.ts';
+import { renewalPolicies } from './renewal/policy.ts';
 
 /**
  * Everything the environment may say, read once at start. Only `main.ts` files (and tests) import this; what they read
@@ -45,6 +46,17 @@ const url = (...protocols: string[]) =>
     );
 
 const secret = () => z.string().min(32, 'must have at least 32 characters');
+
+const policies = () =>
+  z
+    .string()
+    .default('')
+    .transform((text, context) => {
+      const read = renewalPolicies(text);
+      if ('policies' in read) return read.policies;
+      for (const problem of read.problems) context.addIssue({ code: 'custom', message: problem });
+      return z.NEVER;
+    });
 
 const MINUTE_S = 60;
 
@@ -109,6 +121,10 @@ const variables = z.object({
   ),
   RESERVATION_HORIZON_DAYS: integer(30, 1, 366).describe('How far ahead the occurrences of a recurring reservation are made'),
   EXPIRY_TICK: integer(1, 1, 3_600).describe('How often due allocations are ended, s'),
+  RENEWAL_POLICIES: policies().describe(
+    'What differs from the usual limits of extensions, by tier, as JSON: {"free":{"maxCount":3,"maxMinutesEach":30,"maxTotalMinutes":120,"cooldownSeconds":300,"windowMinutes":30}}; null = no limit',
+  ),
+  AUTO_EXTEND_LEAD: integer(120, 5, 3_600).describe('How long before its end an allocation asked for with autoExtend is extended, s'),
   SHUTDOWN_TIMEOUT: integer(25, 1, 600).describe('Longest orderly shutdown, s'),
   USER_SERVICE_URL: url('http:', 'https:').default('http://localhost:30001').describe('user-service'),
   BILLING_SERVICE_URL: url('http:', 'https:').default('http://localhost:30005').describe('billing-service'),
@@ -168,9 +184,14 @@ export type ConfigResult =
 export function describeVariables(): readonly { name: string; description: string; fallback: string | undefined }[] {
   return Object.entries(variables.shape).map(([name, schema]) => {
     const parsed = schema.safeParse(undefined);
-    const fallback = parsed.success && parsed.data !== undefined ? String(parsed.data) : undefined;
+    const fallback = parsed.success && parsed.data !== undefined ? shown(parsed.data) : undefined;
     return { name, description: schema.description ?? '', fallback };
   });
+}
+
+/** A default as text. What is written as JSON is empty by default. */
+function shown(value: unknown): string {
+  return typeof value === 'object' && !Array.isArray(value) ? '' : String(value);
 }
 
 /**

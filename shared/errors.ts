@@ -24,6 +24,8 @@ export const ERRORS = {
   QUOTA_EXCEEDED: { status: 403, retry: 'after-change', message: 'The quota of the user is used up.' },
   QUOTA_NOT_FOUND: { status: 403, retry: 'after-change', message: 'The user has no quota.' },
   QUOTA_EXPIRED: { status: 403, retry: 'after-change', message: 'The quota of the user is outside its validity.' },
+  EXTEND_COUNT_REACHED: { status: 403, retry: 'never', message: 'The allocation was extended as often as its tier allows.' },
+  EXTEND_TOTAL_REACHED: { status: 403, retry: 'after-change', message: 'The allocation would last longer than its tier allows.' },
   USER_SUSPENDED: { status: 403, retry: 'after-change', message: 'The user is suspended.' },
   USER_DELETED: { status: 403, retry: 'never', message: 'The user is deleted.' },
   NOT_FOUND: { status: 404, retry: 'never', message: 'There is no such resource.' },
@@ -39,6 +41,8 @@ export const ERRORS = {
   NO_CAPACITY: { status: 409, retry: 'after-change', message: 'No matching device can be reserved for that time.' },
   RESERVATION_CONFLICT: { status: 409, retry: 'after-change', message: 'The user has reserved something at that time.' },
   NO_SHOW: { status: 409, retry: 'never', message: 'Nobody came for the reserved device.' },
+  EXTEND_TOO_EARLY: { status: 409, retry: 'later', message: 'The allocation can be extended only shortly before it ends.' },
+  RESERVED_BY_OTHER: { status: 409, retry: 'after-change', message: 'The device is reserved from then on.' },
   STALE_FENCE: { status: 409, retry: 'never', message: 'The fence is older than the fence of the device.' },
   REQUEST_DECIDED: { status: 409, retry: 'never', message: 'The request is decided already.' },
   REQUEST_CANCELLED: { status: 409, retry: 'never', message: 'The request was cancelled.' },
@@ -52,6 +56,7 @@ export const ERRORS = {
   PAYLOAD_TOO_LARGE: { status: 413, retry: 'after-change', message: 'The body is too large.' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, retry: 'after-change', message: 'The content type of the body is not supported.' },
   IDEMPOTENCY_KEY_REUSED: { status: 422, retry: 'after-change', message: 'The Idempotency-Key was used with another body.' },
+  EXTEND_COOLDOWN: { status: 429, retry: 'later', message: 'The allocation was extended a moment ago.' },
   RATE_LIMITED: { status: 429, retry: 'later', message: 'Too many requests.' },
   INTERNAL: { status: 500, retry: 'later', message: 'Something went wrong on our side; the request id finds it in our logs.' },
   QUOTA_UNAVAILABLE: { status: 503, retry: 'later', message: 'The quota cannot be checked at the moment.' },
@@ -73,15 +78,16 @@ export class SchedulerError extends Error {
   readonly messages: readonly string[];
   /** Seconds after which asking again makes sense, for 429 and 503. */
   readonly retryAfter: number | undefined;
+  readonly #status: number | undefined;
 
   /**
    * @param code     a code of the catalogue; status and default sentence follow from it
    * @param options  `messages` replaces the catalogue's sentence; `details` is given to the caller;
-   *                 `retryAfter` in seconds; `cause` is the foreign error
+   *                 `retryAfter` in seconds; `cause` is the foreign error; `status` where a route answers the code with another
    */
   constructor(
     code: ErrorCode,
-    options: { messages?: readonly string[]; details?: ErrorDetails; retryAfter?: number; cause?: unknown } = {},
+    options: { messages?: readonly string[]; details?: ErrorDetails; retryAfter?: number; cause?: unknown; status?: number } = {},
   ) {
     const messages = options.messages ?? [ERRORS[code].message];
     super(messages.join(' '), options.cause === undefined ? undefined : { cause: options.cause });
@@ -90,11 +96,12 @@ export class SchedulerError extends Error {
     this.details = options.details;
     this.messages = messages;
     this.retryAfter = options.retryAfter;
+    this.#status = options.status;
   }
 
-  /** The HTTP status of the code. */
+  /** The HTTP status. */
   get statusCode(): number {
-    return ERRORS[this.code].status;
+    return this.#status ?? ERRORS[this.code].status;
   }
 }
 

@@ -7,6 +7,7 @@ export interface Metrics {
   readonly registry: Registry;
   readonly decisions: Counter<'outcome' | 'code'>;
   readonly allocationsEnded: Counter<'reason'>;
+  readonly extensions: Counter<'outcome' | 'code' | 'automatic'>;
   readonly requestWait: Histogram<'tier'>;
   readonly groupSize: Histogram<'group'>;
   readonly groupDuration: Histogram<'group'>;
@@ -40,6 +41,11 @@ export function createMetrics(processName: string): Metrics {
     registry,
     decisions: counter('scheduler_decisions_total', 'Decided allocation requests by outcome and code', ['outcome', 'code']),
     allocationsEnded: counter('scheduler_allocations_ended_total', 'Ended allocations by reason', ['reason']),
+    extensions: counter('scheduler_extensions_total', 'Extensions of allocations by outcome and code, asked for or automatic', [
+      'outcome',
+      'code',
+      'automatic',
+    ]),
     requestWait: histogram('scheduler_request_wait_seconds', 'Time from acceptance to decision, by tier', ['tier']),
     groupSize: histogram('scheduler_group_size', 'Items committed in one transaction', ['group'], [1, 2, 5, 10, 20, 50, 100, 200, 500]),
     groupDuration: histogram('scheduler_group_seconds', 'Duration of one group transaction', ['group']),

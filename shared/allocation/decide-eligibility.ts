@@ -63,7 +63,8 @@ export function blockOf(user: Pick<UserFacts, 'state' | 'inArrears'>): Refusal |
   return undefined;
 }
 
-function balanceRefusal(balance: BalanceFact, policy: OutagePolicy): Refusal | undefined {
+/** What stands in the way by the word of the billing-service, or by its silence where that counts as a no. */
+export function balanceRefusal(balance: BalanceFact, policy: Pick<OutagePolicy, 'billingAllowOnError'>): Refusal | undefined {
   if (balance.kind === 'refused') {
     return { code: 'INSUFFICIENT_BALANCE', reason: `the account is ${balance.status}`, details: { status: balance.status } };
   }

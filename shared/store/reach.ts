@@ -1,10 +1,7 @@
 import { Prisma } from '../../prisma/generated/client.ts';
+import type { Reach } from '../allocation/reach.ts';
 
-/** Whose rows a caller may see: everybody's, those of a tenant and their own, or only their own. */
-export type Reach =
-  | { readonly kind: 'all' }
-  | { readonly kind: 'tenant'; readonly tenantId: string | null; readonly userId: string }
-  | { readonly kind: 'user'; readonly userId: string };
+export type { Reach } from '../allocation/reach.ts';
 
 /** The reach as a condition on `user_id` and `tenant_id` of a table; `alias` is the table's name in the statement. */
 export function withinReach(reach: Reach, alias: string): Prisma.Sql {

@@ -6,10 +6,13 @@ import type { QuotaFact } from '../../shared/allocation/facts.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { createMetrics, type Metrics } from '../../shared/metrics.ts';
 import { RESOURCE_BASED } from '../../shared/placement/strategy.ts';
+import type { RenewalRules } from '../../shared/renewal/decide-extend.ts';
+import { RENEWAL_POLICIES } from '../../shared/renewal/policy.ts';
 import { createLife, type OwnedLife } from '../../shared/run/life.ts';
 import { closeRedis, createRedis, type RedisClient, whenReady } from '../../shared/run/redis.ts';
 import { createStore, type Store } from '../../shared/store/store.ts';
 import { startAllocation } from '../../workers/allocation/start-allocation.ts';
+import { startExtending } from '../../workers/lifecycle/start-extending.ts';
 import { startLifecycle } from '../../workers/lifecycle/start-lifecycle.ts';
 import { createTestDatabase } from './postgres.ts';
 import { rabbitmqUrl } from './rabbitmq.ts';
@@ -77,6 +80,9 @@ export interface ApiBench {
   close(): Promise<void>;
 }
 
+/** What extensions are decided by: the usual policies, and a billing-service that may be away. */
+const RENEWAL: RenewalRules = { policies: RENEWAL_POLICIES, turnaroundSeconds: 0, billingAllowOnError: true };
+
 const logger = createLogger('test', process.env['TEST_LOG_LEVEL'] ?? 'silent');
 
 /**
@@ -127,6 +133,7 @@ async function startServer(bench: OwnedLife, databaseUrl: string, prefix: string
     prefix: changes.prefix ?? prefix,
     maxWaitingJobs: changes.maxWaitingJobs ?? 1_000,
     reservations: { gapSeconds: changes.gapSeconds ?? 0, horizonDays: 30 },
+    renewal: RENEWAL,
     publicSettings: { PORT: 0 },
     store: {
       databaseUrl: changes.databaseUrl ?? databaseUrl,
@@ -182,10 +189,11 @@ async function startBoth(
   await whenReady(queueRedis, 5_000);
   const producer = createProducer({ redis: queueRedis, prefix, maxWaitingJobs: 1_000, logger });
   life.onClose('producer', producer.close);
+  const balance = { balanceOf: async () => ({ kind: 'allowed' as const, status: 'ok', balance: 100 }) };
   const allocation = startAllocation({
     ...shared,
     quota: { quotaOf: async (userId: string) => quotas.get(userId) ?? quotaOf(10) },
-    balance: { balanceOf: async () => ({ kind: 'allowed' as const, status: 'ok', balance: 100 }) },
+    balance,
     outagePolicy: { quotaAllowOnError: false, fallbackMaxDevices: 1, billingAllowOnError: true },
     strategy: () => RESOURCE_BASED,
     locks: true,
@@ -193,6 +201,8 @@ async function startBoth(
   life.onClose('allocation', allocation.close);
   const lifecycle = startLifecycle({ ...shared, producer, cleaningSeconds: 0 });
   life.onClose('lifecycle', lifecycle.close);
+  const extending = startExtending({ ...shared, balance, rules: RENEWAL });
+  life.onClose('extending', extending.close);
 }
 
 /** A quota of so many devices and no other limit. */

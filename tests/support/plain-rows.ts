@@ -43,6 +43,18 @@ export const VALID: Readonly<Record<string, () => PlainRow>> = {
     expires_at: END,
   }),
   requests: () => ({ id: randomUUID(), caller: 'ann', source: 'http', user_id: 'ann', tier: 'standard', asked: '{}' }),
+  extensions: () => ({
+    id: randomUUID(),
+    allocation_id: ALLOCATION,
+    extend_count: 1,
+    minutes: 60,
+    total_minutes: 120,
+    old_expires_at: END,
+    new_expires_at: '2026-01-01T12:00:00Z',
+    automatic: false,
+    balance_unchecked: false,
+    extended_by: 'user:ann',
+  }),
   ledger: () => ({
     allocation_id: ALLOCATION,
     device_id: DEVICE,

@@ -65,6 +65,23 @@ export const VIOLATIONS: readonly Violation[] = [
     allocations_extend_count_natural: [{ extend_count: -1 }],
     allocations_heartbeat_range: [{ heartbeat_seconds: 9 }, { heartbeat_seconds: 3601 }],
   }),
+  ...of('extensions', {
+    extensions_pkey: [
+      [
+        { id: ID, extend_count: 1 },
+        { id: ID, extend_count: 2 },
+      ],
+    ],
+    extensions_allocation_id_fkey: [{ allocation_id: ID }],
+    extensions_count_once: twice({ extend_count: 1 }),
+    extensions_count_positive: [{ extend_count: 0 }],
+    extensions_minutes_range: [
+      { minutes: 0, new_expires_at: END },
+      { minutes: 1441, total_minutes: 1500, new_expires_at: '2026-01-02T11:01:00Z' },
+    ],
+    extensions_total_above_minutes: [{ total_minutes: 60 }],
+    extensions_minutes_exact: [{ minutes: 59 }, { minutes: 61 }],
+  }),
   ...of('requests', {
     requests_pkey: twice({ id: ID }),
     requests_status_known: [{ status: 'lost', decided_at: END }],

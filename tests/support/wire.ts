@@ -3,6 +3,7 @@ import { type BillingServiceControl, startBillingService } from '../../dev/stand
 import type { StandIn } from '../../dev/stand-ins/stand-in.ts';
 import { startUserService, type UserServiceControl } from '../../dev/stand-ins/user-service.ts';
 import type { NewAllocate } from '../../queues/jobs/allocate.ts';
+import type { ExtendedItem, ExtendOutcome, ExtendPayload } from '../../queues/jobs/extend.ts';
 import type { ReleaseOutcome } from '../../queues/jobs/release.ts';
 import { createProducer, type Producer } from '../../queues/producer.ts';
 import { type AskedAllocationInput, askedAllocation } from '../../shared/allocation/asked.ts';
@@ -14,16 +15,22 @@ import { createQuotaFacts } from '../../shared/clients/quota-facts.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { createMetrics, type Metrics } from '../../shared/metrics.ts';
 import { RESOURCE_BASED } from '../../shared/placement/strategy.ts';
+import type { RenewalRules } from '../../shared/renewal/decide-extend.ts';
+import { RENEWAL_POLICIES } from '../../shared/renewal/policy.ts';
 import { createOutcomeListener, type OutcomeListener } from '../../shared/run/completion.ts';
 import { createLife, type Life } from '../../shared/run/life.ts';
 import { closeRedis, createRedis, type RedisClient, whenReady } from '../../shared/run/redis.ts';
 import { createStore, type Store } from '../../shared/store/store.ts';
 import { type AllocationDependencies, startAllocation } from '../../workers/allocation/start-allocation.ts';
+import { type ExtendingDependencies, startExtending } from '../../workers/lifecycle/start-extending.ts';
 import { startLifecycle } from '../../workers/lifecycle/start-lifecycle.ts';
 import { eventually } from './eventually.ts';
 import { openCaller, SERVICE_SECRET } from './neighbours.ts';
 import { createTestDatabase } from './postgres.ts';
 import { createTestPrefix, redisUrl } from './redis.ts';
+
+/** What extensions are decided by unless a test says otherwise. */
+export const RENEWAL: RenewalRules = { policies: RENEWAL_POLICIES, turnaroundSeconds: 0, billingAllowOnError: true };
 
 /** Longest wait for an outcome on a busy machine, ms. */
 const PATIENCE_MS = 25_000;
@@ -46,6 +53,8 @@ export interface Wired {
   /** Asks for a device the way the API does and waits for the outcome. */
   allocate(userId: string, options?: AllocateOptions): Promise<AllocateOutcome>;
   release(named: { allocationId?: string; deviceId?: string; userId?: string; tenantId?: string; fence?: number }): Promise<ReleaseOutcome>;
+  /** Asks for more time and waits for what becomes of it. */
+  extend(payload: Partial<ExtendPayload> & Pick<ExtendPayload, 'allocationIds' | 'additionalMinutes'>): Promise<readonly ExtendedItem[]>;
   /** Reads the quotas and balances of users into the cache, a few at a time, so that a crowd of them may ask at once. */
   know(userIds: readonly string[]): Promise<void>;
   /** Resolves when the request is neither pending nor waiting. */
@@ -69,6 +78,7 @@ export interface WireOptions {
   readonly allocationWorkers?: number;
   readonly allocation?: Partial<AllocationDependencies>;
   readonly cleaningSeconds?: number;
+  readonly rules?: ExtendingDependencies['rules'];
 }
 
 /** Opens everything one test needs; `close` leaves nothing behind. */
@@ -139,6 +149,17 @@ export async function wire(options: WireOptions = {}): Promise<Wired> {
     groupParallel: 2,
   });
   life.onClose('lifecycle worker', lifecycle.close);
+  const extending = startExtending({
+    ...shared,
+    store,
+    redisAddress,
+    concurrency: 50,
+    groupMax: 50,
+    groupParallel: 2,
+    balance: allocation.balance,
+    rules: options.rules ?? RENEWAL,
+  });
+  life.onClose('extend worker', extending.close);
   return {
     store,
     redis,
@@ -151,6 +172,12 @@ export async function wire(options: WireOptions = {}): Promise<Wired> {
     allocation,
     allocate: (userId, wish = {}) => ask(producer, outcomes, instance, userId, wish),
     release: (named) => letGo(producer, outcomes, instance, named),
+    extend: async (payload) => {
+      const extendId = payload.extendId ?? randomUUID();
+      const told = outcomes.wait(extendId, PATIENCE_MS);
+      await producer.extend({ caller: 'test', reach: { kind: 'all' }, ...payload, extendId, replyTo: instance });
+      return ((await orFail(told, `extension ${extendId}`)) as ExtendOutcome).items;
+    },
     know: async (userIds) => {
       const context = { deadlineMs: PATIENCE_MS };
       for (let from = 0; from < userIds.length; from += 10) {

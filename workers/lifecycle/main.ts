@@ -1,12 +1,18 @@
 import { createProducer } from '../../queues/producer.ts';
+import { createBalanceClient } from '../../shared/clients/balance-client.ts';
+import { type BalanceFacts, createBalanceFacts } from '../../shared/clients/balance-facts.ts';
+import { createHttpCaller } from '../../shared/clients/http-caller.ts';
+import { NEIGHBOURS } from '../../shared/clients/neighbour.ts';
+import { createServiceToken } from '../../shared/clients/service-token.ts';
 import type { Config } from '../../shared/config.ts';
 import { createLogger, type Logger } from '../../shared/logger.ts';
-import { createMetrics } from '../../shared/metrics.ts';
+import { createMetrics, type Metrics } from '../../shared/metrics.ts';
 import { readConfig } from '../../shared/read-config.ts';
 import { serveMetrics } from '../../shared/run/metrics-server.ts';
 import { type Life, runProcess } from '../../shared/run/process.ts';
-import { openRedis } from '../../shared/run/redis.ts';
+import { openRedis, type RedisClient } from '../../shared/run/redis.ts';
 import { createStore } from '../../shared/store/store.ts';
+import { startExtending } from './start-extending.ts';
 import { startLifecycle } from './start-lifecycle.ts';
 
 const NAME = 'worker-lifecycle';
@@ -15,7 +21,7 @@ const config = readConfig();
 const logger = createLogger(NAME, config.LOG_LEVEL);
 await runProcess(NAME, (life) => start(life, config, logger), { shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT * 1_000, logger });
 
-/** Opens what releases need and starts ending allocations. */
+/** Opens what releases and extensions need and starts ending and extending allocations. */
 async function start(life: Life, config: Config, logger: Logger): Promise<void> {
   const metrics = createMetrics(NAME);
   const redisAddress = { url: config.REDIS_URL, clusterNodes: config.REDIS_CLUSTER_NODES };
@@ -31,27 +37,52 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
   const producer = createProducer({ redis, prefix: config.QUEUE_PREFIX, maxWaitingJobs: config.MAX_WAITING_JOBS, logger });
   life.onClose('producer', producer.close);
 
-  const worker = startLifecycle({
+  const shared = {
     store,
     redis,
     redisAddress,
     prefix: config.QUEUE_PREFIX,
-    producer,
-    cleaningSeconds: config.CLEANING_TIMEOUT,
     concurrency: config.WORKER_CONCURRENCY,
     groupMax: config.GROUP_COMMIT_MAX,
     groupParallel: config.GROUP_COMMIT_PARALLEL,
     metrics,
     logger,
+  };
+  const releases = startLifecycle({ ...shared, producer, cleaningSeconds: config.CLEANING_TIMEOUT });
+  life.onClose('release worker', releases.close);
+  const extensions = startExtending({
+    ...shared,
+    balance: openBalance(life, config, redis, metrics, logger),
+    rules: {
+      policies: config.RENEWAL_POLICIES,
+      turnaroundSeconds: Math.max(config.TURNAROUND_SECONDS, config.CLEANING_TIMEOUT),
+      billingAllowOnError: config.BILLING_ALLOW_ON_ERROR,
+    },
   });
-  life.onClose('lifecycle worker', worker.close);
+  life.onClose('extend worker', extensions.close);
 
-  const health = () => ({ queue: worker.healthy() });
+  const health = () => ({ queue: releases.healthy() && extensions.healthy() });
   await serveMetrics(life, {
     host: config.METRICS_HOST,
     port: config.METRICS_PORT_OF_WORKER,
     registry: metrics.registry,
     health,
+    logger,
+  });
+}
+
+/** Balances, behind a breaker and the cache all processes share. */
+function openBalance(life: Life, config: Config, redis: RedisClient, metrics: Metrics, logger: Logger): BalanceFacts {
+  const token = createServiceToken(config.SERVICE_TOKEN_SECRET);
+  const neighbour = { ...NEIGHBOURS.billing, baseUrl: config.BILLING_SERVICE_URL };
+  const caller = createHttpCaller({ neighbour, token, logger, metrics });
+  life.onClose('billing-service', caller.close);
+  return createBalanceFacts({
+    redis,
+    prefix: config.QUEUE_PREFIX,
+    client: createBalanceClient(caller),
+    ttlSeconds: config.BALANCE_CACHE_TTL,
+    metrics,
     logger,
   });
 }

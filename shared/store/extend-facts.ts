@@ -1,0 +1,144 @@
+import { Prisma } from '../../prisma/generated/client.ts';
+import type { UserFacts } from '../allocation/facts.ts';
+import type { Tier } from '../allocation/tier.ts';
+import type { ExtendFacts } from '../renewal/decide-extend.ts';
+import type { ExtendGroupFacts, Extension } from '../renewal/plan-extends.ts';
+import { BY_INDEX } from './by-index.ts';
+import type { Store, Transaction } from './store.ts';
+import { translated } from './store-errors.ts';
+import { somebodyWaits } from './wanted.ts';
+
+/** An allocation to look at, and the extension of it that may have been written before. */
+export interface NamedExtension {
+  readonly allocationId: string;
+  readonly extensionId: string | null;
+}
+
+interface FactsRow {
+  now: Date;
+  id: string;
+  device_id: string;
+  user_id: string;
+  tenant_id: string | null;
+  tier: Tier;
+  fence: bigint;
+  live: boolean;
+  duration_minutes: number;
+  expires_at: Date;
+  extend_count: number;
+  last_extended_at: Date | null;
+  reserved_from: Date | null;
+  state: UserFacts['state'] | null;
+  in_arrears: boolean;
+  wanted: boolean;
+  extension_id: string | null;
+  extension: ExtensionCells | null;
+}
+
+/** A row of `extensions` as JSON. */
+interface ExtensionCells {
+  extend_count: number;
+  minutes: number;
+  total_minutes: number;
+  old_expires_at: string;
+  new_expires_at: string;
+  automatic: boolean;
+  balance_unchecked: boolean;
+  reason: string | null;
+  extended_by: string;
+}
+
+/**
+ * Locks live allocations with their devices, each pair in the order of the allocations' ids, as everybody does who ends
+ * them. The device is locked too, because who reserves it locks it and then looks until when it is held: of an extension
+ * and a reservation of the same time the second one sees the first.
+ *
+ * @param skip  leave out what somebody else is working on, instead of waiting for it
+ * @returns ids of what was locked
+ */
+export async function lockForExtension(tx: Transaction, allocationIds: readonly string[], skip: boolean): Promise<string[]> {
+  const rows = await tx.$queryRaw<{ id: string }[]>`
+    SELECT a.id FROM ${BY_INDEX}, unnest(${[...new Set(allocationIds)]}::uuid[]) AS asked(id)
+    JOIN allocations a ON a.id = asked.id JOIN devices d ON d.id = a.device_id
+    WHERE a.status = 'allocated' ORDER BY a.id FOR NO KEY UPDATE OF a, d ${skip ? Prisma.sql`SKIP LOCKED` : Prisma.empty}`;
+  return rows.map(({ id }) => id);
+}
+
+/**
+ * Reads what extensions are decided by: one look-up by id an allocation, one by device for the next reservation. Under
+ * `lockForExtension` as a statement of its own, so that its snapshot is younger than the locks.
+ *
+ * @param wanted  whether to look for people who wait for the devices
+ */
+export async function readExtendFacts(
+  db: Pick<Transaction, '$queryRaw'>,
+  named: readonly NamedExtension[],
+  wanted: boolean,
+): Promise<ExtendGroupFacts> {
+  const asked = named.map(({ allocationId, extensionId }) => ({ allocation_id: allocationId, extension_id: extensionId }));
+  const rows = await db.$queryRaw<FactsRow[]>`
+    SELECT date_trunc('milliseconds', now()) AS now, a.id, a.device_id, a.user_id, a.tenant_id, a.tier, a.fence, a.duration_minutes,
+      a.expires_at, a.extend_count, a.last_extended_at, a.status = 'allocated' AND a.expires_at > now() AS live,
+      (SELECT min(r.starts_at) FROM reservations r WHERE r.device_id = a.device_id AND r.status IN ('pending', 'confirmed')
+         AND tstzrange(r.starts_at, r.blocked_until) && tstzrange(now(), NULL)) AS reserved_from,
+      u.state, u.arrears_since IS NOT NULL AS in_arrears, ${wanted ? somebodyWaits(Prisma.sql`a.device_id`) : Prisma.sql`false`} AS wanted,
+      e.id AS extension_id, to_jsonb(e) AS extension
+    FROM jsonb_to_recordset(${JSON.stringify(asked)}::jsonb) AS x(allocation_id uuid, extension_id uuid)
+    CROSS JOIN ${BY_INDEX}
+    JOIN allocations a ON a.id = x.allocation_id
+    LEFT JOIN users u ON u.id = a.user_id
+    LEFT JOIN extensions e ON e.id = x.extension_id`;
+  return {
+    now: rows[0]?.now ?? new Date(0),
+    allocations: new Map(rows.map((row) => [row.id, toFacts(row)])),
+    done: new Map(
+      rows.flatMap((row) =>
+        row.extension === null || row.extension_id === null ? [] : [[row.extension_id, toExtension(row, row.extension)]],
+      ),
+    ),
+    wanted: new Set(rows.filter((row) => row.wanted).map(({ id }) => id)),
+  };
+}
+
+/**
+ * The same facts without a lock: enough to refuse, or to tell how it stands; to extend they are read again.
+ *
+ * @throws SchedulerError STORE_UNAVAILABLE
+ */
+export function lookAtExtensions(store: Store, named: readonly NamedExtension[]): Promise<ExtendGroupFacts> {
+  return translated(readExtendFacts(store.prisma, named, false));
+}
+
+function toFacts(row: FactsRow): ExtendFacts {
+  return {
+    allocationId: row.id,
+    deviceId: row.device_id,
+    userId: row.user_id,
+    tenantId: row.tenant_id,
+    tier: row.tier,
+    fence: Number(row.fence),
+    live: row.live,
+    durationMinutes: row.duration_minutes,
+    expiresAt: row.expires_at,
+    extendCount: row.extend_count,
+    lastExtendedAt: row.last_extended_at,
+    reservedFrom: row.reserved_from,
+    user: { state: row.state ?? 'active', inArrears: row.in_arrears },
+  };
+}
+
+function toExtension(row: FactsRow, cells: ExtensionCells): Omit<Extension, 'remainingExtends'> {
+  return {
+    extensionId: row.extension_id ?? '',
+    allocationId: row.id,
+    oldExpiresAt: new Date(cells.old_expires_at),
+    newExpiresAt: new Date(cells.new_expires_at),
+    additionalMinutes: cells.minutes,
+    extendCount: cells.extend_count,
+    totalDurationMinutes: cells.total_minutes,
+    automatic: cells.automatic,
+    balanceUnchecked: cells.balance_unchecked,
+    reason: cells.reason,
+    by: cells.extended_by,
+  };
+}
