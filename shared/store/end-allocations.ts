@@ -42,7 +42,8 @@ export interface Ending {
  * writes the events and the usage report. An allocation that is not live any more is left as it is: of two ends at the
  * same time the database picks one. Rows are taken in the order of their ids so that two groups never deadlock.
  *
- * An allocation that ran out ends at its `expires_at`, however late the sweep came: the holder pays for what was granted.
+ * An allocation that ran out ends at its `expires_at`, however late the sweep came: the holder pays for what was granted. One
+ * that was extended meanwhile has not run out, and is left as it is.
  *
  * @param ends  which allocations and why; an id at most once
  * @returns those that were ended here
@@ -58,7 +59,8 @@ export async function endAllocations(
       SELECT x.id, x.reason FROM jsonb_to_recordset(${JSON.stringify(ends.map(({ allocationId, reason }) => ({ id: allocationId, reason })))}::jsonb) AS x(id uuid, reason text)
     ), live AS (
       SELECT a.id, asked.reason, CASE WHEN asked.reason = 'expired' THEN a.expires_at ELSE greatest(now(), a.allocated_at) END AS ended_at
-      FROM allocations a JOIN asked ON asked.id = a.id WHERE a.status = 'allocated' ORDER BY a.id FOR UPDATE OF a
+      FROM allocations a JOIN asked ON asked.id = a.id WHERE a.status = 'allocated' AND (asked.reason <> 'expired' OR a.expires_at <= now())
+      ORDER BY a.id FOR UPDATE OF a
     ), ended AS (
       UPDATE allocations a SET status = CASE WHEN live.reason = 'expired' THEN 'expired' ELSE 'released' END, ended_at = live.ended_at, end_reason = live.reason
       FROM live WHERE a.id = live.id AND a.status = 'allocated'

@@ -66,7 +66,8 @@ export async function lockForExtension(tx: Transaction, allocationIds: readonly 
 
 /**
  * Reads what extensions are decided by: one look-up by id an allocation, one by device for the next reservation. Under
- * `lockForExtension` as a statement of its own, so that its snapshot is younger than the locks.
+ * `lockForExtension` as a statement of its own, so that its snapshot is younger than the locks; and so is its time, since
+ * the transaction may have begun before an extension it waited for.
  *
  * @param wanted  whether to look for people who wait for the devices
  */
@@ -77,8 +78,8 @@ export async function readExtendFacts(
 ): Promise<ExtendGroupFacts> {
   const asked = named.map(({ allocationId, extensionId }) => ({ allocation_id: allocationId, extension_id: extensionId }));
   const rows = await db.$queryRaw<FactsRow[]>`
-    SELECT date_trunc('milliseconds', now()) AS now, a.id, a.device_id, a.user_id, a.tenant_id, a.tier, a.fence, a.duration_minutes,
-      a.expires_at, a.extend_count, a.last_extended_at, a.status = 'allocated' AND a.expires_at > now() AS live,
+    SELECT date_trunc('milliseconds', statement_timestamp()) AS now, a.id, a.device_id, a.user_id, a.tenant_id, a.tier, a.fence, a.duration_minutes,
+      a.expires_at, a.extend_count, a.last_extended_at, a.status = 'allocated' AND a.expires_at > statement_timestamp() AS live,
       (SELECT min(r.starts_at) FROM reservations r WHERE r.device_id = a.device_id AND r.status IN ('pending', 'confirmed')
          AND tstzrange(r.starts_at, r.blocked_until) && tstzrange(now(), NULL)) AS reserved_from,
       u.state, u.arrears_since IS NOT NULL AS in_arrears, ${wanted ? somebodyWaits(Prisma.sql`a.device_id`) : Prisma.sql`false`} AS wanted,

@@ -41,26 +41,26 @@ export async function extendGroup(
     );
     const results = planExtends(proposals, read, rules);
     const extensions = results.flatMap((result) => (result.status === 'extended' && !result.repeated ? [result.extension] : []));
-    if (extensions.length > 0) await write(tx, extensions, read.allocations);
+    if (extensions.length > 0) await write(tx, extensions, read);
     return results;
   });
 }
 
 /** Writes ends, extensions and events as one statement. */
-async function write(tx: Transaction, extensions: readonly Extension[], facts: ReadonlyMap<string, ExtendFacts>): Promise<void> {
+async function write(tx: Transaction, extensions: readonly Extension[], { allocations: facts, now }: ExtendGroupFacts): Promise<void> {
   const last = new Map(extensions.map((extension) => [extension.allocationId, extension]));
   const [written] = await tx.$queryRaw<{ allocations: number; extensions: number }[]>`
     WITH planned AS (
       SELECT * FROM jsonb_to_recordset(${JSON.stringify([...last.values()].map((extension) => toEnd(extension, facts)))}::jsonb)
         AS x(id uuid, was_count int, extend_count int, total_minutes int, new_expires_at timestamptz)
     ), extended AS (
-      UPDATE allocations a SET expires_at = p.new_expires_at, duration_minutes = p.total_minutes, extend_count = p.extend_count, last_extended_at = now()
+      UPDATE allocations a SET expires_at = p.new_expires_at, duration_minutes = p.total_minutes, extend_count = p.extend_count, last_extended_at = ${now}::timestamptz
       FROM planned p
       WHERE a.id = p.id AND a.status = 'allocated' AND a.expires_at > now() AND a.extend_count = p.was_count
       RETURNING a.id
     ), noted AS (
-      INSERT INTO extensions (id, allocation_id, extend_count, minutes, total_minutes, old_expires_at, new_expires_at, automatic, balance_unchecked, reason, extended_by)
-      SELECT x.id, x.allocation_id, x.extend_count, x.minutes, x.total_minutes, x.old_expires_at, x.new_expires_at, x.automatic, x.balance_unchecked, x.reason, x.extended_by
+      INSERT INTO extensions (id, allocation_id, extend_count, minutes, total_minutes, old_expires_at, new_expires_at, automatic, balance_unchecked, reason, extended_by, extended_at)
+      SELECT x.id, x.allocation_id, x.extend_count, x.minutes, x.total_minutes, x.old_expires_at, x.new_expires_at, x.automatic, x.balance_unchecked, x.reason, x.extended_by, ${now}::timestamptz
       FROM jsonb_to_recordset(${JSON.stringify(extensions.map(toRow))}::jsonb) AS x(
         id uuid, allocation_id uuid, extend_count int, minutes int, total_minutes int, old_expires_at timestamptz, new_expires_at timestamptz,
         automatic boolean, balance_unchecked boolean, reason text, extended_by text)

@@ -68,6 +68,21 @@ const RULES: readonly Rule[] = [
       WHERE a.id IS NULL OR l.allocation_id IS NULL OR l.duration_seconds <> floor(extract(epoch FROM a.ended_at - a.allocated_at)) OR l.end_reason <> a.end_reason`,
   },
   {
+    name: 'extensions add up, and each has its event',
+    broken: Prisma.sql`SELECT a.id::text AS what FROM allocations a JOIN (
+        SELECT e.allocation_id, count(*) AS extensions, max(e.extend_count) AS last, max(e.new_expires_at) AS ends, max(e.total_minutes) AS minutes,
+          count(*) FILTER (WHERE e.old_expires_at IS DISTINCT FROM e.previous_end AND e.previous_end IS NOT NULL) AS gaps,
+          count(*) FILTER (WHERE e.extended_at > now() - interval '1 day') AS recent
+        FROM (SELECT *, lag(new_expires_at) OVER (PARTITION BY allocation_id ORDER BY extend_count) AS previous_end FROM extensions) e GROUP BY e.allocation_id
+      ) e ON e.allocation_id = a.id LEFT JOIN (
+        SELECT key, count(*) AS told FROM outbox WHERE topic = 'scheduler.allocation.extended' AND created_at > now() - interval '1 day' GROUP BY key
+      ) o ON o.key = a.id::text
+      WHERE e.extensions <> a.extend_count OR e.last <> a.extend_count OR e.ends <> a.expires_at OR e.minutes <> a.duration_minutes OR e.gaps > 0
+        OR a.expires_at <> a.allocated_at + make_interval(mins => a.duration_minutes) OR a.ended_at > a.expires_at AND a.status = 'expired'
+        OR e.recent <> coalesce(o.told, 0)
+      UNION ALL SELECT a.id::text FROM allocations a WHERE a.extend_count > 0 AND NOT EXISTS (SELECT FROM extensions e WHERE e.allocation_id = a.id)`,
+  },
+  {
     name: 'every grant and every end has one event and one usage report',
     broken: Prisma.sql`SELECT a.id::text AS what FROM allocations a LEFT JOIN (
         SELECT key, count(*) FILTER (WHERE topic = 'device.allocated') AS allocated, count(*) FILTER (WHERE topic = 'increment') AS incremented,

@@ -6,6 +6,7 @@ import { HEAD } from '../../queues/fair-order-model.ts';
 import { type AllocatePayload, allocateJob, allocatePayload } from '../../queues/jobs/allocate.ts';
 import { cancelJob, cancelPayload } from '../../queues/jobs/cancel.ts';
 import { deliverJob, deliverPayload } from '../../queues/jobs/deliver.ts';
+import { extendJob } from '../../queues/jobs/extend.ts';
 import { maintenanceJob, maintenancePayload } from '../../queues/jobs/maintenance.ts';
 import { releaseJob, releasePayload } from '../../queues/jobs/release.ts';
 import { QUEUES, type QueueName } from '../../queues/names.ts';
@@ -187,7 +188,7 @@ describe('the producer', () => {
 
 describe('every job', () => {
   test('is kept by age, count and limit once it is finished', () => {
-    const stated = [releaseJob, cancelJob, deliverJob, maintenanceJob].flatMap(({ options }) => [
+    const stated = [releaseJob, cancelJob, extendJob, deliverJob, maintenanceJob].flatMap(({ options }) => [
       options.removeOnComplete,
       options.removeOnFail,
     ]);

@@ -9,7 +9,7 @@ import { createProducer, type Producer } from '../../queues/producer.ts';
 import { type AskedAllocationInput, askedAllocation } from '../../shared/allocation/asked.ts';
 import type { AllocateOutcome } from '../../shared/allocation/outcome.ts';
 import { createBalanceClient } from '../../shared/clients/balance-client.ts';
-import { createBalanceFacts } from '../../shared/clients/balance-facts.ts';
+import { type BalanceFacts, createBalanceFacts } from '../../shared/clients/balance-facts.ts';
 import { createQuotaClient } from '../../shared/clients/quota-client.ts';
 import { createQuotaFacts } from '../../shared/clients/quota-facts.ts';
 import { createLogger } from '../../shared/logger.ts';
@@ -48,6 +48,7 @@ export interface Wired {
   readonly metrics: Metrics;
   readonly users: StandIn<UserServiceControl>;
   readonly billing: StandIn<BillingServiceControl>;
+  readonly balance: BalanceFacts;
   /** Dependencies of an allocation worker, to start more of them with changes. */
   readonly allocation: AllocationDependencies;
   /** Asks for a device the way the API does and waits for the outcome. */
@@ -119,12 +120,13 @@ export async function wire(options: WireOptions = {}): Promise<Wired> {
   const outcomes = await createOutcomeListener(subscriber, corner.prefix, instance, logger);
   life.onClose('outcomes', outcomes.close);
   const shared = { redis, prefix: corner.prefix, metrics, logger };
+  const balance = createBalanceFacts({ ...shared, client: createBalanceClient(billingCaller), ttlSeconds: 60 });
   const allocation: AllocationDependencies = {
     ...shared,
     store,
     redisAddress,
     quota: createQuotaFacts({ ...shared, client: createQuotaClient(userCaller), ttlSeconds: 60, lastKnownOnError: false }),
-    balance: createBalanceFacts({ ...shared, client: createBalanceClient(billingCaller), ttlSeconds: 60 }),
+    balance,
     outagePolicy: { quotaAllowOnError: false, fallbackMaxDevices: 1, billingAllowOnError: true },
     strategy: () => RESOURCE_BASED,
     concurrency: 100,
@@ -169,6 +171,7 @@ export async function wire(options: WireOptions = {}): Promise<Wired> {
     metrics,
     users,
     billing,
+    balance,
     allocation,
     allocate: (userId, wish = {}) => ask(producer, outcomes, instance, userId, wish),
     release: (named) => letGo(producer, outcomes, instance, named),

@@ -44,7 +44,7 @@ export async function extend(parts: ExtendParts, payload: ExtendPayload): Promis
     payload,
   );
   const results = await Promise.all(
-    proposals.map((proposal, position) => {
+    proposals.map(async (proposal, position) => {
       const early = first[position];
       if (early !== undefined && !isOpen(early)) return early;
       const userId = facts.allocations.get(proposal.allocationId)?.userId ?? '';
