@@ -1,6 +1,6 @@
 import { allocationExtended } from '../events.ts';
 import type { ExtendFacts, RenewalRules } from '../renewal/decide-extend.ts';
-import { type ExtendResult, type Extension, type ProposedExtension, planExtends } from '../renewal/plan-extends.ts';
+import { type ExtendGroupFacts, type ExtendResult, type Extension, type ProposedExtension, planExtends } from '../renewal/plan-extends.ts';
 import { lockForExtension, readExtendFacts } from './extend-facts.ts';
 import type { Store, Transaction } from './store.ts';
 
