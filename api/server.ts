@@ -28,6 +28,7 @@ import { requestRoutes } from './routes/requests.ts';
 import { reservationListRoutes } from './routes/reservation-list.ts';
 import { reservationRoutes } from './routes/reservations.ts';
 import { settingsRoutes } from './routes/settings.ts';
+import { strategyRoutes } from './routes/strategies.ts';
 import { securityHeaders } from './security-headers.ts';
 
 const BODY_LIMIT_BYTES = 1024 * 1024;
@@ -86,6 +87,7 @@ function registerRoutes(api: Api, deps: ServerDeps, counters: Awaited<ReturnType
   reservationRoutes(api, deps);
   reservationListRoutes(api, deps);
   settingsRoutes(api, deps);
+  strategyRoutes(api, deps);
   deviceRoutes(api, deps);
   importRoutes(api, deps);
   operationRoutes(api, deps);

@@ -13,7 +13,7 @@ export interface StoredStrategy {
   readonly name: string;
   readonly type: StrategyType;
   readonly description: string | null;
-  readonly config: unknown;
+  readonly config: Readonly<Record<string, unknown>>;
   readonly priority: number;
   readonly active: boolean;
   readonly createdAt: Date;
@@ -25,9 +25,28 @@ export type StrategyWords = Pick<StoredStrategy, 'name' | 'type' | 'description'
 
 const COLUMNS = Prisma.sql`id, name, type, description, config, priority, active, created_at AS "createdAt", updated_at AS "updatedAt"`;
 
-/** All of them, by priority, the highest first, then by name. */
-export async function listStrategies(store: Store): Promise<StoredStrategy[]> {
-  return translated(store.prisma.$queryRaw<StoredStrategy[]>`SELECT ${COLUMNS} FROM strategies ORDER BY priority DESC, name`);
+/**
+ * A page of them, by priority, the highest first, then by name, and how many there are in all.
+ *
+ * @param after  the last one of the page before
+ */
+export async function listStrategies(
+  store: Store,
+  limit: number,
+  after?: Pick<StoredStrategy, 'priority' | 'name'>,
+): Promise<{ items: StoredStrategy[]; total: number; more: boolean }> {
+  const later =
+    after === undefined
+      ? Prisma.sql`TRUE`
+      : Prisma.sql`priority <= ${after.priority}::int AND (priority < ${after.priority}::int OR name > ${after.name})`;
+  const [rows, counts] = await Promise.all([
+    translated(
+      store.prisma.$queryRaw<StoredStrategy[]>`
+        SELECT ${COLUMNS} FROM strategies WHERE ${later} ORDER BY priority DESC, name LIMIT ${limit + 1}::int`,
+    ),
+    translated(store.prisma.$queryRaw<{ total: number }[]>`SELECT count(*)::int AS total FROM strategies`),
+  ]);
+  return { items: rows.slice(0, limit), total: counts[0]?.total ?? 0, more: rows.length > limit };
 }
 
 /** @throws SchedulerError STRATEGY_NOT_FOUND */
