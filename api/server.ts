@@ -20,7 +20,9 @@ import { batchReleaseRoutes } from './routes/batch-release.ts';
 import { deadLetterRoutes } from './routes/dead-letters.ts';
 import { deviceRoutes } from './routes/devices.ts';
 import { extendRoutes } from './routes/extend.ts';
+import { heartbeatRoutes } from './routes/heartbeat.ts';
 import { importRoutes } from './routes/import.ts';
+import { jobRoutes } from './routes/jobs.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { probeRoutes } from './routes/probes.ts';
 import { releaseRoutes } from './routes/release.ts';
@@ -81,6 +83,7 @@ function registerRoutes(api: Api, deps: ServerDeps, counters: Awaited<ReturnType
   requestRoutes(api, deps);
   availableRoutes(api, deps, counters.read);
   allocationRoutes(api, deps);
+  heartbeatRoutes(api, deps);
   batchAllocateRoutes(api, deps);
   batchReleaseRoutes(api, deps);
   batchQueryRoutes(api, deps);
@@ -92,4 +95,5 @@ function registerRoutes(api: Api, deps: ServerDeps, counters: Awaited<ReturnType
   importRoutes(api, deps);
   operationRoutes(api, deps);
   deadLetterRoutes(api, deps);
+  jobRoutes(api, deps);
 }

@@ -8,11 +8,13 @@ import { announce } from '../shared/run/announce.ts';
 import { createOutcomeListener } from '../shared/run/completion.ts';
 import type { Life } from '../shared/run/process.ts';
 import { closeRedis, createRedis, type RedisAddress, whenReady } from '../shared/run/redis.ts';
+import { endInBatches } from '../shared/store/end-in-batches.ts';
 import { expireDue } from '../shared/store/expire.ts';
 import { pingStore } from '../shared/store/ping.ts';
-import { createStore, type Store, type StoreOptions } from '../shared/store/store.ts';
+import { createStore, type StoreOptions } from '../shared/store/store.ts';
 import { createAvailableCache } from './available-cache.ts';
 import type { ServerOptions } from './deps.ts';
+import { keepListening } from './keep-listening.ts';
 import { probeBroker, probeRedis } from './probes.ts';
 import { buildServer } from './server.ts';
 
@@ -32,7 +34,6 @@ export interface ApiOptions extends ServerOptions {
 }
 
 const REDIS_READY_MS = 10_000;
-const EXPIRE_BATCH = 500;
 const CLOSE_MS = 1_000;
 
 /**
@@ -67,7 +68,8 @@ export async function startApi(life: Life, options: ApiOptions): Promise<{ port:
     instance,
     available: createAvailableCache({ redis: cache, prefix, ttlSeconds: options.availableCacheTtlS, metrics, logger }),
     releaseExpired: async () => {
-      const ended = await endDue(store, options.cleaningSeconds);
+      const ending = { cleaningSeconds: options.cleaningSeconds };
+      const { ended } = await endInBatches(store, { next: (limit) => expireDue(store, limit, ending) });
       if (ended > 0) await announce(cache, prefix, { availability: true, outbox: true, outcomes: [] }, logger);
       metrics.allocationsEnded.inc({ reason: 'expired' }, ended);
       return ended;
@@ -84,15 +86,8 @@ export async function startApi(life: Life, options: ApiOptions): Promise<{ port:
   });
   life.onClose('http server', () => server.close());
   await server.listen({ host: options.host, port: options.port });
+  life.onClose('listening', keepListening(store, logger));
   return { port: (server.server.address() as AddressInfo).port };
-}
-
-async function endDue(store: Store, cleaningSeconds: number): Promise<number> {
-  for (let ended = 0; ; ) {
-    const batch = await expireDue(store, EXPIRE_BATCH, { cleaningSeconds });
-    if (batch.length === 0) return ended;
-    ended += batch.length;
-  }
 }
 
 /** Closing politely takes an answer from Redis; when Redis has just gone there is none, and the connection is cut anyway. */

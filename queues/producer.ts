@@ -16,6 +16,7 @@ import { type ReleasePayload, releaseJob } from './jobs/release.ts';
 import { type ReleaseBatchPayload, releaseBatchJob } from './jobs/release-batch.ts';
 import { createMemoryGuard, FULL } from './memory-guard.ts';
 import { QUEUES, type QueueName } from './names.ts';
+import { type ScheduleState, toScheduleState } from './schedule-state.ts';
 
 /** What is needed of a logger here. */
 interface WarnLog {
@@ -62,6 +63,8 @@ export interface Producer {
   deliver(payloads: readonly DeliverPayload[]): Promise<void>;
   /** Runs a scheduled job now, beside its schedule. */
   runNow(name: MaintenanceJobName): Promise<void>;
+  /** The schedules as Redis has them; one that is missing is put back by the maintenance worker. */
+  schedules(): Promise<ScheduleState[]>;
   /** Whether a job exists, finished ones included. */
   hasJob(queue: QueueName, id: string): Promise<boolean>;
   /** Which of these requests have an allocate job that is waiting, running or to be retried. */
@@ -200,6 +203,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
     settleExtend: (extendId) => asQueueError(() => settleExtend(extendId)),
     deliver: (payloads) => asQueueError(() => deliver(payloads)),
     runNow: (name) => asQueueError(() => addAll(maintenance, [{ name, data: { by: 'operator' }, opts: maintenanceJob.options }])),
+    schedules: () => asQueueError(async () => (await maintenance.getJobSchedulers(0, -1)).map(toScheduleState)),
     hasJob: (queue, id) => asQueueError(async () => (await redis.exists(`${prefix}:${queue}:${id}`)) === 1),
     underWay: (requestIds) => asQueueError(() => underWay(requestIds)),
     asked: (requestId) => asQueueError(() => asked(requestId)),

@@ -22,6 +22,7 @@ export interface Metrics {
   readonly outboxPending: Gauge<'channel'>;
   readonly outboxPublished: Counter<'outcome'>;
   readonly deliveries: Counter<'kind' | 'outcome'>;
+  readonly stuckEnds: Counter;
   readonly reconciled: Counter<'repair'>;
   readonly httpDuration: Histogram<'method' | 'route' | 'status'>;
   readonly scheduledRuns: Counter<'job' | 'outcome'>;
@@ -64,6 +65,7 @@ export function createMetrics(processName: string): Metrics {
     outboxPending: gauge('scheduler_outbox_pending', 'Outbox rows not yet delivered', ['channel']),
     outboxPublished: counter('scheduler_outbox_published_total', 'Events published by outcome', ['outcome']),
     deliveries: counter('scheduler_deliveries_total', 'Deliveries to neighbours by kind and outcome', ['kind', 'outcome']),
+    stuckEnds: counter('scheduler_stuck_ends_total', 'Attempts to end a due allocation that the database refused', []),
     reconciled: counter('scheduler_reconciled_total', 'Repairs made by the reconciler', ['repair']),
     httpDuration: histogram('scheduler_http_seconds', 'HTTP answers by route and status', ['method', 'route', 'status']),
     scheduledRuns: counter('scheduler_scheduled_runs_total', 'Runs of scheduled jobs by outcome', ['job', 'outcome']),

@@ -94,9 +94,10 @@ async function write(
       RETURNING ${kept.returning}
     )${kept.after}, inserted AS (
       INSERT INTO allocations (id, request_id, device_id, device_name, user_id, tenant_id, tier, fence, strategy, duration_minutes, cpu_cores,
-        memory_mb, storage_mb, balance_unchecked, quota_unchecked, heartbeat_seconds, auto_extend, allocated_at, expires_at)
+        memory_mb, storage_mb, balance_unchecked, quota_unchecked, heartbeat_seconds, auto_extend, allocated_at, expires_at, heartbeat_check_at)
       SELECT id, request_id, device_id, device_name, user_id, tenant_id, tier, fence, strategy, duration_minutes, cpu_cores,
-        memory_mb, storage_mb, balance_unchecked, quota_unchecked, heartbeat_seconds, auto_extend, allocated_at, expires_at
+        memory_mb, storage_mb, balance_unchecked, quota_unchecked, heartbeat_seconds, auto_extend, allocated_at, expires_at,
+        allocated_at + make_interval(secs => heartbeat_seconds)
       FROM held
       RETURNING id
     ), decided AS (

@@ -1,23 +1,23 @@
-import { type EndedAllocation, type Ending, endAllocations } from './end-allocations.ts';
+import { type Ending, endAllocations } from './end-allocations.ts';
+import { type EndBatch, orRefused } from './end-in-batches.ts';
 import type { Store } from './store.ts';
 
 /**
  * Ends one batch of due allocations, oldest first. Rows another sweep is working on are skipped, so any number of
- * sweeps may run at once; call again until nothing comes back.
+ * sweeps may run at once; rows that could not be ended a moment ago are left for later.
  *
  * @param limit  most allocations of one transaction
- * @throws SchedulerError STORE_UNAVAILABLE
+ * @throws SchedulerError STORE_UNAVAILABLE; EndRefused when the database refuses one of them
  */
-export async function expireDue(store: Store, limit: number, ending: Ending): Promise<EndedAllocation[]> {
+export async function expireDue(store: Store, limit: number, ending: Ending): Promise<EndBatch> {
   return store.transaction(async (tx) => {
     const due = await tx.$queryRaw<{ id: string }[]>`
-      SELECT id FROM allocations WHERE status = 'allocated' AND expires_at <= now()
-      ORDER BY expires_at, id LIMIT ${limit} FOR UPDATE SKIP LOCKED`;
-    return endAllocations(
-      tx,
-      due.map(({ id }) => ({ allocationId: id, reason: 'expired' })),
-      ending,
-    );
+      SELECT a.id FROM allocations a WHERE a.status = 'allocated' AND a.expires_at <= now()
+        AND NOT EXISTS (SELECT FROM stuck_ends s WHERE s.allocation_id = a.id AND s.next_attempt_at > now())
+      ORDER BY a.expires_at, a.id LIMIT ${limit} FOR UPDATE OF a SKIP LOCKED`;
+    const ids = due.map(({ id }) => id);
+    const ends = ids.map((allocationId) => ({ allocationId, reason: 'expired' as const }));
+    return { ended: await orRefused(ids, () => endAllocations(tx, ends, ending)), looked: due.length };
   });
 }
 

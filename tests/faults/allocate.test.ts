@@ -90,6 +90,7 @@ describe('accepted requests', () => {
       prefix,
       producer,
       cleaningSeconds: 0,
+      heartbeatGraceSeconds: 10,
       retention,
       schedules,
       keepEveryMs: 100,

@@ -93,6 +93,19 @@ export const VALID: Readonly<Record<string, () => PlainRow>> = {
     blocked_until: END,
   }),
   scheduled_runs: () => ({ job: randomUUID(), last_run_at: START, last_duration_ms: 1, last_result: '{}' }),
+  listening: () => ({ since: START, heard_until: END }),
+  stuck_ends: () => ({ allocation_id: randomUUID(), last_error: 'refused', next_attempt_at: END }),
+  stats_snapshots: () => ({
+    hour: START,
+    granted: 1,
+    refused: 0,
+    released: 1,
+    expired: 0,
+    live_allocations: 0,
+    waiting_requests: 0,
+    devices: 2,
+    available_devices: 2,
+  }),
   leases: () => ({ name: randomUUID(), holder: 'me', held_until: END }),
 };
 

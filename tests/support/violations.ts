@@ -63,6 +63,7 @@ export const VIOLATIONS: readonly Violation[] = [
     allocations_duration_positive: [{ duration_minutes: 0 }],
     allocations_fence_positive: [{ fence: 0 }],
     allocations_extend_count_natural: [{ extend_count: -1 }],
+    allocations_heartbeat_watched: [{ heartbeat_seconds: 10 }, { heartbeat_check_at: END }],
     allocations_heartbeat_range: [{ heartbeat_seconds: 9 }, { heartbeat_seconds: 3601 }],
   }),
   ...of('extensions', {
@@ -180,6 +181,23 @@ export const VIOLATIONS: readonly Violation[] = [
       ],
     ],
   }),
-  ...of('scheduled_runs', { scheduled_runs_pkey: twice({ job: 'expire' }) }),
+  ...of('scheduled_runs', {
+    scheduled_runs_pkey: twice({ job: 'expire' }),
+    scheduled_runs_held_whole: [{ holder: 'me' }, { held_until: END }],
+    scheduled_runs_paused_whole: [{ paused_at: END }, { paused_by: 'root' }],
+  }),
+  ...of('listening', {
+    listening_pkey: twice({}),
+    listening_one_row: [{ one: false }],
+    listening_time_forward: [{ heard_until: BEFORE }],
+  }),
+  ...of('stuck_ends', {
+    stuck_ends_pkey: twice({ allocation_id: ID }),
+    stuck_ends_attempts_positive: [{ attempts: 0 }],
+  }),
+  ...of('stats_snapshots', {
+    stats_snapshots_pkey: twice({}),
+    stats_snapshots_whole_hour: [{ hour: '2026-01-01T10:30:00Z' }],
+  }),
   ...of('leases', { leases_pkey: twice({ name: 'relay' }) }),
 ];

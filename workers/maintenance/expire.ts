@@ -1,33 +1,53 @@
+import type { Logger } from '../../shared/logger.ts';
 import type { Metrics } from '../../shared/metrics.ts';
 import type { EndedAllocation, Ending } from '../../shared/store/end-allocations.ts';
+import { type EndBatch, endInBatches } from '../../shared/store/end-in-batches.ts';
 import { endCleaning, expireDue } from '../../shared/store/expire.ts';
+import { reclaimSilent } from '../../shared/store/heartbeat.ts';
 import type { Store } from '../../shared/store/store.ts';
 
 export interface ExpireParts {
   readonly store: Store;
   readonly ending: Ending;
+  /** Silence of a holder that is allowed on top of what was agreed, s. */
+  readonly heartbeatGraceSeconds: number;
   readonly metrics: Metrics;
+  readonly logger: Logger;
   /** Tells everybody who cares that devices became free. */
   readonly announce: (ended: readonly EndedAllocation[]) => Promise<void>;
 }
 
-/** Allocations ended in one transaction. */
-const BATCH = 500;
+/** What one run did; `stuck`: allocations that are due and that the database refuses to end. */
+export interface ExpireResult {
+  readonly expired: number;
+  readonly reclaimed: number;
+  readonly stuck: number;
+  readonly cleaned: number;
+}
 
 /**
- * Ends every due allocation, batch after batch until none is due, and frees devices whose cleaning is over.
- *
- * @returns how many ended and were cleaned
+ * Ends every due allocation, batch after batch until none is due; takes back devices whose holders fell silent; frees
+ * devices whose cleaning is over.
  */
-export async function expire(parts: ExpireParts, signal: AbortSignal): Promise<{ expired: number; cleaned: number }> {
-  let expired = 0;
-  for (;;) {
-    signal.throwIfAborted();
-    const ended = await expireDue(parts.store, BATCH, parts.ending);
-    if (ended.length === 0) break;
-    expired += ended.length;
-    parts.metrics.allocationsEnded.inc({ reason: 'expired' }, ended.length);
-    await parts.announce(ended);
-  }
-  return { expired, cleaned: await endCleaning(parts.store) };
+export async function expire(parts: ExpireParts, signal: AbortSignal): Promise<Readonly<Record<keyof ExpireResult, number>>> {
+  const { store, ending, heartbeatGraceSeconds } = parts;
+  const due = await end(parts, signal, (limit) => expireDue(store, limit, ending));
+  const silent = await end(parts, signal, (limit) => reclaimSilent(store, limit, heartbeatGraceSeconds, ending));
+  const cleaned = await endCleaning(store);
+  return { expired: due.ended, reclaimed: silent.ended, stuck: due.stuck + silent.stuck, cleaned };
+}
+
+function end({ store, metrics, logger, announce }: ExpireParts, signal: AbortSignal, next: (limit: number) => Promise<EndBatch>) {
+  return endInBatches(store, {
+    next,
+    signal,
+    onEnded: async (ended) => {
+      for (const { endReason } of ended) metrics.allocationsEnded.inc({ reason: endReason });
+      await announce(ended);
+    },
+    onStuck: (allocationId, error) => {
+      metrics.stuckEnds.inc();
+      logger.error({ allocationId, err: error.cause }, 'an allocation that is due cannot be ended; the others are, and it is tried again');
+    },
+  });
 }

@@ -6,10 +6,10 @@ import { announce } from '../../shared/run/announce.ts';
 import { checked, type JobHandler } from '../../shared/run/queue-worker.ts';
 import type { RedisClient } from '../../shared/run/redis.ts';
 import { cleanUp, type Retention } from '../../shared/store/cleanup.ts';
-import { noteRun } from '../../shared/store/scheduled-runs.ts';
 import type { Store } from '../../shared/store/store.ts';
 import { expire } from './expire.ts';
 import { reconcile } from './reconcile.ts';
+import { type Run, runOnce } from './run-once.ts';
 import { tryWaiting } from './wake-waiting.ts';
 
 export interface MaintenanceParts {
@@ -18,6 +18,8 @@ export interface MaintenanceParts {
   readonly prefix: string;
   readonly producer: Producer;
   readonly cleaningSeconds: number;
+  /** Silence of a holder that is allowed on top of what was agreed, s. */
+  readonly heartbeatGraceSeconds: number;
   readonly retention: Retention;
   /** How long a request's job may take before the reconciler looks for it, s. */
   readonly graceSeconds?: number;
@@ -25,14 +27,14 @@ export interface MaintenanceParts {
   readonly logger: Logger;
 }
 
-type Run = (signal: AbortSignal) => Promise<Readonly<Record<string, unknown>>>;
-
 /** Which verb runs for which schedule: complete by its type. */
 export function createHandlers(parts: MaintenanceParts): Record<MaintenanceJobName, JobHandler> {
   const { store, redis, prefix, producer, metrics, logger } = parts;
   const freed = () => announce(redis, prefix, { availability: true, outbox: true, outcomes: [] }, logger);
+  const ending = { cleaningSeconds: parts.cleaningSeconds };
   const runs: Record<MaintenanceJobName, Run> = {
-    expire: (signal) => expire({ store, ending: { cleaningSeconds: parts.cleaningSeconds }, metrics, announce: freed }, signal),
+    expire: (signal) =>
+      expire({ store, ending, heartbeatGraceSeconds: parts.heartbeatGraceSeconds, metrics, logger, announce: freed }, signal),
     reconcile: (signal) => reconcile(parts, signal),
     waitlist: () => tryWaiting(store, producer),
     // Bills wait for their next attempt in their rows; this only makes the relay look at once.
@@ -43,7 +45,9 @@ export function createHandlers(parts: MaintenanceParts): Record<MaintenanceJobNa
     cleanup: (signal) => cleanUp(store, parts.retention, signal),
   };
   const handler = (name: MaintenanceJobName) =>
-    checked(maintenancePayload, (_payload, { signal }) => observed(parts, name, () => runs[name](signal)));
+    checked(maintenancePayload, ({ by }, { id, signal }) =>
+      runOnce({ store, metrics, logger }, { job: name, at: by === 'schedule' ? tickOf(id) : undefined, signal }, runs[name]),
+    );
   return {
     expire: handler('expire'),
     reconcile: handler('reconcile'),
@@ -53,19 +57,8 @@ export function createHandlers(parts: MaintenanceParts): Record<MaintenanceJobNa
   };
 }
 
-async function observed(
-  { store, metrics }: MaintenanceParts,
-  job: MaintenanceJobName,
-  run: () => Promise<Readonly<Record<string, unknown>>>,
-) {
-  const began = performance.now();
-  try {
-    const result = await run();
-    await noteRun(store, job, performance.now() - began, result);
-    metrics.scheduledRuns.inc({ job, outcome: 'done' });
-    return result;
-  } catch (error) {
-    metrics.scheduledRuns.inc({ job, outcome: 'failed' });
-    throw error;
-  }
+/** The time a schedule meant, from the id BullMQ gives to its jobs (`repeat:<name>:<ms>`). */
+function tickOf(jobId: string): number | undefined {
+  const ms = /:(\d{1,15})$/.exec(jobId)?.[1];
+  return ms === undefined ? undefined : Number(ms);
 }

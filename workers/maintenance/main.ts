@@ -41,6 +41,7 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
     prefix: config.QUEUE_PREFIX,
     producer,
     cleaningSeconds: config.CLEANING_TIMEOUT,
+    heartbeatGraceSeconds: config.HEARTBEAT_GRACE,
     retention: { idempotencyHours: config.IDEMPOTENCY_RETENTION_HOURS, outboxDays: OUTBOX_DAYS, inboxDays: config.RETENTION_DAYS },
     schedules: schedulesFor({ expiryTickSeconds: config.EXPIRY_TICK, cleanupTimeZone: config.CLEANUP_TZ }),
     metrics,
