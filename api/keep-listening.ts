@@ -9,10 +9,11 @@ const EVERY_MS = 2_000;
  * Notes every two seconds that heartbeats can be heard here and kept: whoever falls silent is told from an outage of ours
  * by these notes.
  *
- * @returns ends it
+ * @returns once the first note is made, or could not be: what ends it
  */
-export function keepListening(store: Store, logger: Logger): () => Promise<void> {
-  let noting = note();
+export async function keepListening(store: Store, logger: Logger): Promise<() => Promise<void>> {
+  let noting = Promise.resolve();
+  await note();
   const timer = setInterval(() => {
     noting = note();
   }, EVERY_MS);

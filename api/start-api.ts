@@ -86,7 +86,7 @@ export async function startApi(life: Life, options: ApiOptions): Promise<{ port:
   });
   life.onClose('http server', () => server.close());
   await server.listen({ host: options.host, port: options.port });
-  life.onClose('listening', keepListening(store, logger));
+  life.onClose('listening', await keepListening(store, logger));
   return { port: (server.server.address() as AddressInfo).port };
 }
 
