@@ -107,7 +107,7 @@ describe('an extension and the end of an allocation at the same instant', () => 
       UPDATE allocations SET allocated_at = allocated_at - interval '1 day', expires_at = expires_at - interval '1 day' WHERE status = 'allocated'`;
     await wired.store.prisma.$executeRaw`
       UPDATE extensions SET old_expires_at = old_expires_at - interval '1 day', new_expires_at = new_expires_at - interval '1 day'`;
-    while ((await expireDue(wired.store, 500, ENDING)).length > 0);
+    while ((await expireDue(wired.store, 500, ENDING)).ended.length > 0);
     expect(await wired.store.prisma.ledgerEntry.count({ where: { durationSeconds: 2_400 } })).toBe(wins.extended);
     expect(await wired.store.prisma.ledgerEntry.count()).toBe(500);
   });
