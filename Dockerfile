@@ -2,6 +2,7 @@
 FROM node:24-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
+COPY server ./server
 # No install scripts: the runtime comes with the image, and the database client is generated below.
 # Not `npm ci`, see scripts/ensure.mjs.
 RUN npm install --no-save --ignore-scripts --no-audit --no-fund

@@ -20,7 +20,9 @@ function dependenciesAreMissing() {
   if (!existsSync(runtime) || !existsSync(record)) return true;
   const installed = JSON.parse(readFileSync(record, 'utf8')).packages;
   const wanted = Object.entries(JSON.parse(readFileSync(own('package-lock.json'), 'utf8')).packages);
-  return wanted.some(([path, { version, optional }]) => path !== '' && !optional && installed[path]?.version !== version);
+  // The folders of ours that are named there have nothing to install.
+  const installable = wanted.filter(([path, { optional, link }]) => path.startsWith('node_modules/') && !optional && !link);
+  return installable.some(([path, { version }]) => installed[path]?.version !== version);
 }
 
 const clientIsMissing = () => changedAt(own('prisma', 'generated', 'client.ts')) < changedAt(own('prisma', 'schema.prisma'));

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -116,6 +116,14 @@ describe('the packed client, installed in an empty project', () => {
     expect(loaded).toEqual(expect.arrayContaining(['bullmq', 'ioredis', 'zod']));
     const servers = ['@prisma/client', '@prisma/adapter-pg', 'pg', 'fastify', 'amqplib', 'got', 'opossum', 'pino', 'prom-client'];
     for (const server of servers) expect(loaded).not.toContain(server);
+  });
+
+  test('installs nothing of the servers either', async () => {
+    const installed = await readdir(join(project, 'node_modules'));
+    expect(installed).toEqual(expect.arrayContaining(['bullmq', 'ioredis', 'zod', 'commander']));
+    const servers = JSON.parse(await readFile(join(REPOSITORY, 'server/package.json'), 'utf8')) as { dependencies: Record<string, string> };
+    const names = Object.keys(servers.dependencies).map((name) => name.split('/')[0]);
+    expect(installed.filter((name) => names.includes(name))).toEqual([]);
   });
 
   test('exports the client and nothing else', async () => {
