@@ -1,3 +1,4 @@
+import type { CapacitySignal } from '../queues/capacity-signal.ts';
 import type { Producer } from '../queues/producer.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Metrics } from '../shared/metrics.ts';
@@ -37,6 +38,8 @@ export interface ServerDeps {
   readonly outcomes: OutcomeListener;
   /** The name the outcome listener listens under. */
   readonly instance: string;
+  /** Says that capacity has changed. */
+  readonly capacity: CapacitySignal;
   readonly available: AvailableCache;
   /** Ends every due allocation. Returns how many. */
   readonly releaseExpired: () => Promise<number>;

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
+import { createCapacitySignal } from '../queues/capacity-signal.ts';
 import { createProducer } from '../queues/producer.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Metrics } from '../shared/metrics.ts';
@@ -12,6 +13,7 @@ import { endInBatches } from '../shared/store/end-in-batches.ts';
 import { expireDue } from '../shared/store/expire.ts';
 import { pingStore } from '../shared/store/ping.ts';
 import { createStore, type StoreOptions } from '../shared/store/store.ts';
+import { somebodyWaits, unpark } from '../shared/store/unpark.ts';
 import { createAvailableCache } from './available-cache.ts';
 import type { ServerOptions } from './deps.ts';
 import { keepListening } from './keep-listening.ts';
@@ -60,16 +62,30 @@ export async function startApi(life: Life, options: ApiOptions): Promise<{ port:
   const producer = createProducer({ redis: queueRedis, prefix, maxWaitingJobs: options.maxWaitingJobs, logger });
   life.onClose('producer', () => atMost(CLOSE_MS, producer.close()));
 
+  const capacity = createCapacitySignal({
+    redis: queueRedis,
+    prefix,
+    waits: () => somebodyWaits(store),
+    unpark: (users, allocations) => unpark(store, users, allocations),
+    logger,
+  });
+  life.onClose('capacity signal', () => atMost(CLOSE_MS, capacity.close()));
+
   const server = await buildServer({
     store,
     redis: cache,
     producer,
     outcomes,
     instance,
+    capacity,
     available: createAvailableCache({ redis: cache, prefix, ttlSeconds: options.availableCacheTtlS, metrics, logger }),
     releaseExpired: async () => {
       const ending = { cleaningSeconds: options.cleaningSeconds };
-      const { ended } = await endInBatches(store, { next: (limit) => expireDue(store, limit, ending) });
+      const { ended } = await endInBatches(store, {
+        next: (limit) => expireDue(store, limit, ending),
+        onEnded: (some) =>
+          capacity.changed({ devices: some.map(({ deviceId }) => deviceId), allocations: some.map(({ allocationId }) => allocationId) }),
+      });
       if (ended > 0) await announce(cache, prefix, { availability: true, outbox: true, outcomes: [] }, logger);
       metrics.allocationsEnded.inc({ reason: 'expired' }, ended);
       return ended;

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Cluster, Redis } from 'ioredis';
 import { SchedulerError } from '../shared/errors.ts';
-import type { OutcomeListener } from '../shared/run/completion.ts';
+import { keptOutcomePrefix, type OutcomeListener } from '../shared/run/completion.ts';
 import type { ConnectionLog } from '../shared/run/redis.ts';
 import { OUTCOMES } from './job-scripts.ts';
 import type { QueueName } from './names.ts';
@@ -42,7 +42,11 @@ export async function readOutcomes<Outcome>(
   kind: CallKind<Outcome>,
   ids: readonly string[],
 ): Promise<Map<string, Seen<Outcome>>> {
-  const reply = await OUTCOMES.run(redis, [`${prefix}:${kind.queue}:meta`], [`${prefix}:${kind.queue}:`, ...ids]);
+  const reply = await OUTCOMES.run(
+    redis,
+    [`${prefix}:${kind.queue}:meta`],
+    [`${prefix}:${kind.queue}:`, keptOutcomePrefix(prefix), ...ids],
+  );
   const texts = Array.isArray(reply) ? reply.map(String) : [];
   return new Map(ids.map((id, index) => [id, toSeen(kind, texts[index] ?? 'missing')]));
 }

@@ -27,13 +27,15 @@ end
 return found`);
 
 /**
- * What is known of jobs. KEYS one key of the queue, for the slot; ARGV key prefix of jobs, then ids. Answers for each its
- * return value, or `under-way`, or `missing`. A job that failed for good counts as under way: its row is re-driven.
+ * What is known of jobs. KEYS one key of the queue, for the slot; ARGV key prefix of jobs, key prefix of outcomes that came
+ * after a job, then ids. Answers for each its outcome, or `under-way`, or `missing`. A job that failed for good counts as
+ * under way: its row is re-driven.
  */
 export const OUTCOMES = createScript(`
 local answers = {}
-for i = 2, #ARGV do
+for i = 3, #ARGV do
   local job = redis.call('HMGET', ARGV[1] .. ARGV[i], 'returnvalue', 'timestamp')
-  answers[i - 1] = job[1] or (job[2] and 'under-way' or 'missing')
+  local later = redis.call('GET', ARGV[2] .. ARGV[i])
+  answers[i - 2] = later or job[1] or (job[2] and 'under-way' or 'missing')
 end
 return answers`);

@@ -10,6 +10,7 @@ export const QUEUES = {
   delivery: 'delivery',
   notice: 'notice',
   maintenance: 'maintenance',
+  waitlist: 'waitlist',
 } as const;
 
 export type QueueName = (typeof QUEUES)[keyof typeof QUEUES];

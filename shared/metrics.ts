@@ -24,6 +24,7 @@ export interface Metrics {
   readonly deliveries: Counter<'kind' | 'outcome'>;
   readonly stuckEnds: Counter;
   readonly reconciled: Counter<'repair'>;
+  readonly waitEstimates: Counter<'within'>;
   readonly httpDuration: Histogram<'method' | 'route' | 'status'>;
   readonly scheduledRuns: Counter<'job' | 'outcome'>;
 }
@@ -67,6 +68,9 @@ export function createMetrics(processName: string): Metrics {
     deliveries: counter('scheduler_deliveries_total', 'Deliveries to neighbours by kind and outcome', ['kind', 'outcome']),
     stuckEnds: counter('scheduler_stuck_ends_total', 'Attempts to end a due allocation that the database refused', []),
     reconciled: counter('scheduler_reconciled_total', 'Repairs made by the reconciler', ['repair']),
+    waitEstimates: counter('scheduler_wait_estimate_total', 'Grants of who waited, by the estimate they were within (p50, p90, late)', [
+      'within',
+    ]),
     httpDuration: histogram('scheduler_http_seconds', 'HTTP answers by route and status', ['method', 'route', 'status']),
     scheduledRuns: counter('scheduler_scheduled_runs_total', 'Runs of scheduled jobs by outcome', ['job', 'outcome']),
   };

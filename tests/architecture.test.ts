@@ -18,6 +18,7 @@ const STATIONS: readonly (readonly [station: string, paths: RegExp])[] = [
   ['worker lifecycle', /^workers\/lifecycle\//],
   ['worker maintenance', /^workers\/maintenance\//],
   ['worker relay', /^workers\/relay\//],
+  ['worker waitlist', /^workers\/waitlist\//],
   ['dashboards', /^dashboards\//],
   ['cli', /^cli\//],
 ];
@@ -41,6 +42,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'worker lifecycle': ['queues', ...SHARED],
   'worker maintenance': ['queues', ...SHARED],
   'worker relay': ['queues', ...SHARED],
+  'worker waitlist': ['queues', ...SHARED],
   dashboards: ['queues', ...SHARED],
   cli: ['queues', ...SHARED],
 };

@@ -37,6 +37,7 @@ export function deviceRoutes(api: Api, deps: ServerDeps): void {
         if (change === 'foreign') throw new SchedulerError('FORBIDDEN', { messages: [OTHER_TENANT] });
         if (change === 'held') throw new SchedulerError('DEVICE_HELD');
         await deps.available.evict();
+        if (name === 'activate') await deps.capacity.changed({ devices: [id] });
         return success(request, { id });
       },
     });
@@ -70,6 +71,7 @@ function putDevice(api: Api, deps: ServerDeps): void {
       if (foreign.length > 0) throw new SchedulerError('FORBIDDEN', { messages: [OTHER_TENANT] });
       if (held.length > 0) throw new SchedulerError('DEVICE_HELD');
       await deps.available.evict();
+      await deps.capacity.changed({ devices: [id] });
       return reply.code(created === 1 ? 201 : 200).send(success(request, { id, created: created === 1 }));
     },
   );

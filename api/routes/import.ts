@@ -45,6 +45,7 @@ export function importRoutes(api: Api, deps: ServerDeps): void {
         return success(request, answer);
       } finally {
         await deps.available.evict();
+        await deps.capacity.changed({ all: true });
       }
     },
   );

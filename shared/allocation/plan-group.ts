@@ -110,7 +110,7 @@ export function planGroup(
       const { requestId, userId } = gathered.request;
       const existing = facts.existing.get(requestId);
       // Whoever waits is served in turn, by the match: a job that asks again changes nothing.
-      if (facts.somebodyWaits && existing?.status === 'waiting' && !matched.has(requestId)) {
+      if (existing?.status === 'waiting' && !matched.has(requestId)) {
         decide(gathered, { kind: 'settled' });
         continue;
       }

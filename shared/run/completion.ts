@@ -27,6 +27,28 @@ export async function publishOutcomes(redis: RedisClient, prefix: string, messag
   );
 }
 
+/** Where the outcome of a request is found whose job ended before it was decided. */
+export const keptOutcomePrefix = (prefix: string) => `${prefix}:outcome:`;
+
+/** As long as finished jobs, s. */
+const KEPT_S = 600;
+
+/**
+ * Keeps outcomes of requests whose job has said "waiting" and is over, or will be in a moment: who looks at the job later
+ * finds them instead. Losing this loses no outcome, the row holds it: a Redis that is away is logged.
+ */
+export async function keepOutcomes(
+  redis: RedisClient,
+  prefix: string,
+  outcomes: readonly { readonly id: string; readonly outcome: unknown }[],
+  logger: ConnectionLog,
+): Promise<void> {
+  const kept = outcomes.map(({ id, outcome }) => redis.set(`${keptOutcomePrefix(prefix)}${id}`, JSON.stringify(outcome), 'EX', KEPT_S));
+  for (const result of await Promise.allSettled(kept)) {
+    if (result.status === 'rejected') logger.warn({ err: result.reason }, 'an outcome could not be kept');
+  }
+}
+
 export interface OutcomeListener {
   /**
    * Waits for the outcome of `id`. Call it before the job is enqueued, or it may come too early.

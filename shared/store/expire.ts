@@ -1,6 +1,7 @@
 import { type Ending, endAllocations } from './end-allocations.ts';
 import { type EndBatch, orRefused } from './end-in-batches.ts';
 import type { Store } from './store.ts';
+import { translated } from './store-errors.ts';
 
 /**
  * Ends one batch of due allocations, oldest first. Rows another sweep is working on are skipped, so any number of
@@ -21,7 +22,11 @@ export async function expireDue(store: Store, limit: number, ending: Ending): Pr
   });
 }
 
-/** Frees devices whose cleaning time is over. @returns how many */
-export async function endCleaning(store: Store): Promise<number> {
-  return store.prisma.$executeRaw`UPDATE devices SET cleaning_until = NULL, updated_at = now() WHERE cleaning_until <= now()`;
+/** Frees devices whose cleaning time is over. @returns their ids */
+export async function endCleaning(store: Store): Promise<string[]> {
+  const rows = await translated(
+    store.prisma.$queryRaw<{ id: string }[]>`
+      UPDATE devices SET cleaning_until = NULL, updated_at = now() WHERE cleaning_until <= now() RETURNING id`,
+  );
+  return rows.map(({ id }) => id);
 }

@@ -122,8 +122,7 @@ function toFacts(row: FactsRow): GroupFacts {
     users: new Map(row.users?.map((user) => [user.id, toUser(user, lasts.get(user.id))])),
     tenantsWithDevices: new Set(row.tenants),
     reservationsAhead: row.reservations_ahead,
-    // Until there is a match by device, who waits tries again like everybody else.
-    somebodyWaits: false,
+    somebodyWaits: row.somebody_waits,
   };
 }
 

@@ -1,8 +1,7 @@
-import { Prisma } from '../../prisma/generated/client.ts';
 import type { AskedAllocation } from '../allocation/asked.ts';
 import type { AllocationRequest } from '../allocation/facts.ts';
 import type { Tier } from '../allocation/tier.ts';
-import { allocationRefused } from '../events.ts';
+import { allocationRefused, type OutboxEvent, queueExpired } from '../events.ts';
 import type { Store } from './store.ts';
 import { translated } from './store-errors.ts';
 
@@ -38,51 +37,37 @@ export async function claimUndecided(store: Store, olderThanSeconds: number, lim
   return rows.map(toRequest).sort((a, b) => a.createdAt.getTime() - b.createdAt.getTime());
 }
 
-/**
- * Waiting requests to be tried again because capacity came back. They stay waiting: one that is too late, or whose last
- * job is not quite over, is tried again by the next look.
- *
- * @param order  `tier`: higher tier first, then the longest wait, for a device that just became free; `longest-untried`:
- *   whoever was not tried for the longest time, so that a look with no occasion reaches everybody in turn
- * @param count  most requests
- */
-export async function wakeWaiting(store: Store, order: 'tier' | 'longest-untried', count: number): Promise<UndecidedRequest[]> {
-  const ordered =
-    order === 'tier'
-      ? Prisma.sql`array_position(ARRAY['enterprise', 'premium', 'vip', 'standard', 'free'], tier), waiting_since, id`
-      : Prisma.sql`enqueued_at, id`;
-  const rows = await translated(store.prisma.$queryRaw<RequestRow[]>`
-    WITH next AS (
-      SELECT id FROM requests WHERE status = 'waiting' ORDER BY ${ordered} LIMIT ${count} FOR UPDATE SKIP LOCKED
-    )
-    UPDATE requests r SET enqueued_at = now() FROM next WHERE r.id = next.id
-    RETURNING r.id, r.caller, r.source, r.user_id, r.tenant_id, r.tier, r.asked, r.trace_id, r.created_at`);
-  return rows.map(toRequest).sort((a, b) => a.createdAt.getTime() - b.createdAt.getTime());
+/** A request whose time was over, and whom to tell. */
+export interface LateRequest {
+  readonly requestId: string;
+  readonly source: AllocationRequest['source'];
+  readonly replyTo: string | null;
 }
 
-/** Ends requests whose deadline has passed undecided. @returns their ids */
-export async function timeOutRequests(store: Store, limit: number): Promise<string[]> {
+/** Ends requests whose deadline has passed undecided. */
+export async function timeOutRequests(store: Store, limit: number): Promise<LateRequest[]> {
   return store.transaction(async (tx) => {
-    const rows = await tx.$queryRaw<{ id: string; user_id: string; tenant_id: string | null }[]>`
+    const rows = await tx.$queryRaw<(RequestRow & { reply_to: string | null; waited: boolean })[]>`
       WITH late AS (
-        SELECT id FROM requests WHERE status IN ('pending', 'waiting') AND deadline <= now() LIMIT ${limit} FOR UPDATE SKIP LOCKED
+        SELECT id, status = 'waiting' AS waited FROM requests WHERE status IN ('pending', 'waiting') AND deadline <= now()
+        LIMIT ${limit} FOR UPDATE SKIP LOCKED
       )
       UPDATE requests r SET status = 'timed_out', code = 'REQUEST_TIMED_OUT', decided_at = now() FROM late WHERE r.id = late.id
-      RETURNING r.id, r.user_id, r.tenant_id`;
-    const events = rows.map((row) =>
-      allocationRefused({
-        requestId: row.id,
-        userId: row.user_id,
-        tenantId: row.tenant_id,
-        code: 'REQUEST_TIMED_OUT',
-        reason: 'not decided before its deadline',
-      }),
-    );
+      RETURNING r.id, r.source, r.user_id, r.tenant_id, r.tier, r.trace_id, r.reply_to, late.waited`;
+    const events = rows.flatMap((row) => lateEvents(row).map((event) => ({ ...event, trace_id: row.trace_id })));
     await tx.$executeRaw`
-      INSERT INTO outbox (channel, topic, key, payload)
-      SELECT 'event', x.topic, x.key, x.payload FROM jsonb_to_recordset(${JSON.stringify(events)}::jsonb) AS x(topic text, key text, payload jsonb)`;
-    return rows.map((row) => row.id);
+      INSERT INTO outbox (channel, topic, key, payload, trace_id)
+      SELECT 'event', x.topic, x.key, x.payload, x.trace_id
+      FROM jsonb_to_recordset(${JSON.stringify(events)}::jsonb) AS x(topic text, key text, payload jsonb, trace_id text)`;
+    return rows.map(({ id, source, reply_to }) => ({ requestId: id, source, replyTo: reply_to }));
   });
+}
+
+function lateEvents(row: RequestRow & { waited: boolean }): OutboxEvent[] {
+  const { id: requestId, user_id: userId, tenant_id: tenantId, tier, waited } = row;
+  const code = 'REQUEST_TIMED_OUT';
+  const failed = allocationRefused({ requestId, userId, tenantId, code, reason: 'not decided before its deadline' });
+  return waited ? [failed, queueExpired({ requestId, userId, tier }, code)] : [failed];
 }
 
 function toRequest(row: RequestRow): UndecidedRequest {

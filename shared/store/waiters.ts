@@ -1,5 +1,5 @@
 import { Prisma } from '../../prisma/generated/client.ts';
-import type { AskedAllocation } from '../allocation/asked.ts';
+import { type AskedAllocation, askedAllocation } from '../allocation/asked.ts';
 import type { AllocationRequest } from '../allocation/facts.ts';
 import type { Tier } from '../allocation/tier.ts';
 import { preferenceOf } from '../placement/requirement.ts';
@@ -12,6 +12,8 @@ export interface WaitingRow extends Waiter {
   readonly request: AllocationRequest;
   readonly replyTo: string | null;
   readonly createdAt: Date;
+  /** What is wrong with its words, if they cannot be read: no decision can be made about it. */
+  readonly unreadable: string | undefined;
   readonly estimate: { readonly p50: Date; readonly p90: Date } | null;
 }
 
@@ -22,7 +24,7 @@ interface WaiterRow {
   user_id: string;
   tenant_id: string | null;
   tier: Tier;
-  asked: AskedAllocation;
+  asked: unknown;
   trace_id: string | null;
   reply_to: string | null;
   created_at: Date;
@@ -60,10 +62,15 @@ export async function readWaiters(
   before?: Date,
 ): Promise<WaitingRow[]> {
   if (devices.length === 0) return [];
-  const longest = Math.min(1_440, Math.max(...devices.map(({ freeMinutes }) => freeMinutes)));
-  const may = Prisma.sql`(r.asked ->> 'durationMinutes')::int <= ${longest}::float8 ${
-    before === undefined ? Prisma.empty : Prisma.sql`AND r.rank_at < ${before}::timestamptz`
-  }`;
+  const longest = Math.max(...devices.map(({ freeMinutes }) => freeMinutes));
+  const may = Prisma.join(
+    [
+      // Compared as JSON: whatever stands there, the others go on.
+      longest === Infinity ? Prisma.sql`TRUE` : Prisma.sql`r.asked -> 'durationMinutes' <= to_jsonb(${longest}::float8)`,
+      before === undefined ? Prisma.sql`TRUE` : Prisma.sql`r.rank_at < ${before}::timestamptz`,
+    ],
+    ' AND ',
+  );
   const first = Prisma.sql`ORDER BY r.rank_at, r.id LIMIT ${perClass}::int`;
   const owned = devices.some(({ tenantId }) => tenantId !== null);
   const rows = await tx.$queryRaw<WaiterRow[]>`
@@ -101,13 +108,17 @@ const CLASSES_OF_OWNERS = Prisma.sql`, owners AS (
         SELECT r.needs FROM requests r WHERE ${IN_CLASS} AND r.tenant_id = c.tenant AND r.needs > c.needs ORDER BY r.needs LIMIT 1) next
     )`;
 
+const ANYTHING = askedAllocation.parse({});
+
 function toFree({ id, tenantId, type, cpuCores, memoryMB, storageMB }: FreeDevice) {
   return { id, tenant: tenantId, type: typeNumberOf(type), cpu: cpuCores, memory: memoryMB, storage: storageMB };
 }
 
 function toWaiting(row: WaiterRow): WaitingRow {
   const { id: requestId, user_id: userId, tenant_id: tenantId, trace_id: traceId, estimated_p50: p50, estimated_p90: p90 } = row;
-  const { caller, source, tier, asked, needs } = row;
+  const { caller, source, tier, needs } = row;
+  const read = askedAllocation.safeParse(row.asked);
+  const asked: AskedAllocation = read.success ? read.data : ANYTHING;
   return {
     requestId,
     rank: row.rank_at,
@@ -117,6 +128,7 @@ function toWaiting(row: WaiterRow): WaitingRow {
     durationMinutes: asked.durationMinutes,
     preference: preferenceOf(asked, null),
     request: { requestId, caller, source, userId, tenantId, tier, asked, traceId: traceId ?? undefined },
+    unreadable: read.success ? undefined : read.error.message,
     replyTo: row.reply_to,
     createdAt: row.created_at,
     estimate: p50 === null || p90 === null ? null : { p50, p90 },

@@ -29,13 +29,22 @@ export interface Match<W extends Waiter = Waiter> {
  * device matches has it, and nobody is held up by somebody whom no free device suits.
  *
  * Of several devices it takes the one it wishes for, else the smallest: larger ones are left to those who need them.
+ *
+ * @param mayTry  false for a device that was tried for this request and turned out not to suit
  */
-export function matchDevices<W extends Waiter>(devices: readonly FreeDevice[], waiters: readonly W[]): Match<W>[] {
+export function matchDevices<W extends Waiter>(
+  devices: readonly FreeDevice[],
+  waiters: readonly W[],
+  mayTry: (match: Match<W>) => boolean = () => true,
+): Match<W>[] {
   const free = new Set(devices);
   const matches: Match<W>[] = [];
   for (const waiter of [...waiters].sort(byRank)) {
     if (free.size === 0) break;
-    const device = bestFor(waiter, free);
+    const device = bestFor(
+      waiter,
+      [...free].filter((candidate) => suits(waiter, candidate) && mayTry({ waiter, device: candidate })),
+    );
     if (device === undefined) continue;
     free.delete(device);
     matches.push({ waiter, device });
@@ -53,12 +62,8 @@ export function suits(waiter: Waiter, device: FreeDevice): boolean {
   );
 }
 
-function bestFor(waiter: Waiter, devices: Iterable<FreeDevice>): FreeDevice | undefined {
-  let best: FreeDevice | undefined;
-  for (const device of devices) {
-    if (suits(waiter, device) && (best === undefined || compare(device, best, waiter.preference) < 0)) best = device;
-  }
-  return best;
+function bestFor({ preference }: Waiter, devices: readonly FreeDevice[]): FreeDevice | undefined {
+  return devices.toSorted((a, b) => compare(a, b, preference))[0];
 }
 
 function compare(a: FreeDevice, b: FreeDevice, wish: Preference): number {

@@ -7,7 +7,7 @@ import { RESOURCE_BASED } from '../../shared/placement/strategy.ts';
 import { insertWaiting } from '../../shared/store/begin-waiting.ts';
 import { insertRequest } from '../../shared/store/requests.ts';
 import { activateType } from '../../shared/store/strategies.ts';
-import { watchStrategy } from '../../workers/allocation/strategy-watch.ts';
+import { watchStrategy } from '../../shared/store/strategy-watch.ts';
 import { type MaintenanceDependencies, startMaintenance } from '../../workers/maintenance/start-maintenance.ts';
 import { eventually } from '../support/eventually.ts';
 import { addDevices, alike } from '../support/fleet.ts';

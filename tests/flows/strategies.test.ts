@@ -4,7 +4,7 @@ import pg from 'pg';
 import { createLogger } from '../../shared/logger.ts';
 import { RESOURCE_BASED, STRATEGY_TYPES } from '../../shared/placement/strategy.ts';
 import { tidyStrategies } from '../../shared/store/strategies.ts';
-import { watchStrategy } from '../../workers/allocation/strategy-watch.ts';
+import { watchStrategy } from '../../shared/store/strategy-watch.ts';
 import { type ApiBench, type ApiServer, asService, asUser, openApiBench } from '../support/api-bench.ts';
 import { eventually } from '../support/eventually.ts';
 

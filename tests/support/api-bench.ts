@@ -14,6 +14,7 @@ import { createStore, type Store } from '../../shared/store/store.ts';
 import { startAllocation } from '../../workers/allocation/start-allocation.ts';
 import { startExtending } from '../../workers/lifecycle/start-extending.ts';
 import { startLifecycle } from '../../workers/lifecycle/start-lifecycle.ts';
+import { startWaitlist } from '../../workers/waitlist/start-waitlist.ts';
 import { createTestDatabase } from './postgres.ts';
 import { rabbitmqUrl } from './rabbitmq.ts';
 import { createTestPrefix, redisUrl } from './redis.ts';
@@ -190,15 +191,17 @@ async function startBoth(
   const producer = createProducer({ redis: queueRedis, prefix, maxWaitingJobs: 1_000, logger });
   life.onClose('producer', producer.close);
   const balance = { balanceOf: async () => ({ kind: 'allowed' as const, status: 'ok', balance: 100 }) };
-  const allocation = startAllocation({
+  const deciding = {
     ...shared,
     quota: { quotaOf: async (userId: string) => quotas.get(userId) ?? quotaOf(10) },
     balance,
     outagePolicy: { quotaAllowOnError: false, fallbackMaxDevices: 1, billingAllowOnError: true },
     strategy: () => RESOURCE_BASED,
-    locks: true,
-  });
+  };
+  const allocation = startAllocation({ ...deciding, locks: true });
   life.onClose('allocation', allocation.close);
+  const waitlist = startWaitlist(deciding);
+  life.onClose('waitlist', waitlist.close);
   const lifecycle = startLifecycle({ ...shared, producer, cleaningSeconds: 0 });
   life.onClose('lifecycle', lifecycle.close);
   const extending = startExtending({ ...shared, balance, rules: RENEWAL });

@@ -19,11 +19,13 @@ import type { RenewalRules } from '../../shared/renewal/decide-extend.ts';
 import { RENEWAL_POLICIES } from '../../shared/renewal/policy.ts';
 import { createOutcomeListener, type OutcomeListener } from '../../shared/run/completion.ts';
 import { createLife, type Life } from '../../shared/run/life.ts';
+import type { QueueWorker } from '../../shared/run/queue-worker.ts';
 import { closeRedis, createRedis, type RedisClient, whenReady } from '../../shared/run/redis.ts';
 import { createStore, type Store } from '../../shared/store/store.ts';
 import { type AllocationDependencies, startAllocation } from '../../workers/allocation/start-allocation.ts';
 import { type ExtendingDependencies, startExtending } from '../../workers/lifecycle/start-extending.ts';
 import { startLifecycle } from '../../workers/lifecycle/start-lifecycle.ts';
+import { startWaitlist } from '../../workers/waitlist/start-waitlist.ts';
 import { eventually } from './eventually.ts';
 import { openCaller, SERVICE_SECRET } from './neighbours.ts';
 import { createTestDatabase } from './postgres.ts';
@@ -62,6 +64,8 @@ export interface Wired {
   untilDecided(requestId: string): Promise<void>;
   /** Starts another allocation worker; closed with the rest. */
   addAllocationWorker(changes?: Partial<AllocationDependencies>): void;
+  /** Starts another waitlist worker; closed with the rest, or before. */
+  addWaitlistWorker(): QueueWorker;
   close(): Promise<void>;
 }
 
@@ -77,6 +81,8 @@ export interface WireOptions {
   readonly redisUrl?: string;
   /** Allocation workers started at once; 1 unless said otherwise. */
   readonly allocationWorkers?: number;
+  /** Waitlist workers started at once; 1 unless said otherwise. */
+  readonly waitlistWorkers?: number;
   readonly allocation?: Partial<AllocationDependencies>;
   readonly cleaningSeconds?: number;
   readonly rules?: ExtendingDependencies['rules'];
@@ -140,6 +146,13 @@ export async function wire(options: WireOptions = {}): Promise<Wired> {
     life.onClose('allocation worker', worker.close);
   };
   for (let started = 0; started < (options.allocationWorkers ?? 1); started += 1) addAllocationWorker();
+  const addWaitlistWorker = () => {
+    const { quota, balance, outagePolicy, strategy } = allocation;
+    const worker = startWaitlist({ ...shared, store, redisAddress, quota, balance, outagePolicy, strategy });
+    life.onClose('waitlist worker', worker.close);
+    return worker;
+  };
+  for (let started = 0; started < (options.waitlistWorkers ?? 1); started += 1) addWaitlistWorker();
   const lifecycle = startLifecycle({
     ...shared,
     store,
@@ -195,6 +208,7 @@ export async function wire(options: WireOptions = {}): Promise<Wired> {
       }, PATIENCE_MS);
     },
     addAllocationWorker,
+    addWaitlistWorker,
     close: life.close,
   };
 }

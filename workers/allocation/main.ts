@@ -1,22 +1,15 @@
-import { createBalanceClient } from '../../shared/clients/balance-client.ts';
-import { createBalanceFacts } from '../../shared/clients/balance-facts.ts';
-import { createBatchReader } from '../../shared/clients/batch-reader.ts';
-import { createHttpCaller } from '../../shared/clients/http-caller.ts';
-import { NEIGHBOURS } from '../../shared/clients/neighbour.ts';
-import { createQuotaClient } from '../../shared/clients/quota-client.ts';
-import { createQuotaFacts } from '../../shared/clients/quota-facts.ts';
-import { createServiceToken } from '../../shared/clients/service-token.ts';
+import { openFacts } from '../../shared/clients/open-facts.ts';
 import type { Config } from '../../shared/config.ts';
 import { createLogger, type Logger } from '../../shared/logger.ts';
-import { createMetrics, type Metrics } from '../../shared/metrics.ts';
+import { createMetrics } from '../../shared/metrics.ts';
 import { RESOURCE_BASED } from '../../shared/placement/strategy.ts';
 import { readConfig } from '../../shared/read-config.ts';
 import { serveMetrics } from '../../shared/run/metrics-server.ts';
 import { type Life, runProcess } from '../../shared/run/process.ts';
-import { openRedis, type RedisClient } from '../../shared/run/redis.ts';
+import { openRedis } from '../../shared/run/redis.ts';
 import { createStore } from '../../shared/store/store.ts';
+import { watchStrategy } from '../../shared/store/strategy-watch.ts';
 import { startAllocation } from './start-allocation.ts';
-import { watchStrategy } from './strategy-watch.ts';
 
 const NAME = 'worker-allocation';
 
@@ -39,13 +32,27 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
   const redis = await openRedis(life, 'cache', redisAddress, logger);
   const strategy = await watchStrategy(store, RESOURCE_BASED, logger);
   life.onClose('strategy', strategy.close);
+  const facts = openFacts({
+    redis,
+    prefix: config.QUEUE_PREFIX,
+    serviceSecret: config.SERVICE_TOKEN_SECRET,
+    userServiceUrl: config.USER_SERVICE_URL,
+    billingServiceUrl: config.BILLING_SERVICE_URL,
+    quotaTtlSeconds: config.QUOTA_CACHE_TTL,
+    balanceTtlSeconds: config.BALANCE_CACHE_TTL,
+    lastKnownOnError: config.QUOTA_ALLOW_ON_ERROR,
+    metrics,
+    logger,
+  });
+  life.onClose('neighbours', facts.close);
 
   const worker = startAllocation({
     store,
     redis,
     redisAddress,
     prefix: config.QUEUE_PREFIX,
-    ...openNeighbours(life, config, redis, metrics, logger),
+    quota: facts.quota,
+    balance: facts.balance,
     outagePolicy: {
       quotaAllowOnError: config.QUOTA_ALLOW_ON_ERROR,
       fallbackMaxDevices: config.QUOTA_FALLBACK_MAX_DEVICES,
@@ -69,28 +76,4 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
     health,
     logger,
   });
-}
-
-/** Quota and balance, each behind its breaker and a cache all processes share. */
-function openNeighbours(life: Life, config: Config, redis: RedisClient, metrics: Metrics, logger: Logger) {
-  const token = createServiceToken(config.SERVICE_TOKEN_SECRET);
-  const userService = createHttpCaller({ neighbour: { ...NEIGHBOURS.user, baseUrl: config.USER_SERVICE_URL }, token, logger, metrics });
-  const billingService = createHttpCaller({
-    neighbour: { ...NEIGHBOURS.billing, baseUrl: config.BILLING_SERVICE_URL },
-    token,
-    logger,
-    metrics,
-  });
-  life.onClose('user-service', userService.close);
-  life.onClose('billing-service', billingService.close);
-  const shared = { redis, prefix: config.QUEUE_PREFIX, reader: createBatchReader(redis), metrics, logger };
-  return {
-    quota: createQuotaFacts({
-      ...shared,
-      client: createQuotaClient(userService),
-      ttlSeconds: config.QUOTA_CACHE_TTL,
-      lastKnownOnError: config.QUOTA_ALLOW_ON_ERROR,
-    }),
-    balance: createBalanceFacts({ ...shared, client: createBalanceClient(billingService), ttlSeconds: config.BALANCE_CACHE_TTL }),
-  };
 }

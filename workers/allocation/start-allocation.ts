@@ -1,3 +1,4 @@
+import { type CapacitySignal, createCapacitySignal } from '../../queues/capacity-signal.ts';
 import { advanceFairOrder } from '../../queues/fair-order.ts';
 import { QUEUES } from '../../queues/names.ts';
 import type { OutagePolicy } from '../../shared/allocation/facts.ts';
@@ -13,6 +14,7 @@ import { type QueueWorker, startQueueWorker, type WorkerTiming } from '../../sha
 import type { RedisAddress, RedisClient } from '../../shared/run/redis.ts';
 import type { GroupOutcome } from '../../shared/store/grant-group.ts';
 import type { Store } from '../../shared/store/store.ts';
+import { somebodyWaits, unpark } from '../../shared/store/unpark.ts';
 import type { AllocateItem } from './allocate.ts';
 import type { BatchItem } from './allocate-batch.ts';
 import { decideGroup } from './decide-group.ts';
@@ -48,7 +50,15 @@ export function startAllocation(deps: AllocationDependencies): QueueWorker {
   const { store, redis, prefix, metrics, logger } = deps;
   const locks = deps.locks ? createLocks(redis, { ttlMs: LOCK_TTL_MS, prefix, logger }) : undefined;
   const policy = () => ({ ...deps.outagePolicy, strategy: deps.strategy() });
-  const tellGroup = (items: readonly AllocateItem[], outcomes: readonly GroupOutcome[]) => announceGroup(deps, items, outcomes);
+  const capacity = createCapacitySignal({
+    redis,
+    prefix,
+    waits: () => somebodyWaits(store),
+    unpark: (users, allocations) => unpark(store, users, allocations),
+    logger,
+  });
+  const tellGroup = (items: readonly AllocateItem[], outcomes: readonly GroupOutcome[]) =>
+    announceGroup({ ...deps, capacity }, items, outcomes);
   const group = { store, locks, policy, announce: tellGroup, metrics, logger };
   const collector = createCollector<AllocateItem, GroupOutcome>({
     maxSize: deps.groupMax,
@@ -77,7 +87,7 @@ export function startAllocation(deps: AllocationDependencies): QueueWorker {
     tell,
     metrics,
   };
-  return startQueueWorker({
+  const worker = startQueueWorker({
     queue: QUEUES.allocate,
     prefix,
     redis: deps.redisAddress,
@@ -88,10 +98,15 @@ export function startAllocation(deps: AllocationDependencies): QueueWorker {
     logger,
     ...(deps.timing === undefined ? {} : { timing: deps.timing }),
   });
+  const close = async () => {
+    await worker.close();
+    await capacity.close();
+  };
+  return { ...worker, close };
 }
 
 async function announceGroup(
-  { redis, prefix, logger }: AllocationDependencies,
+  { redis, prefix, logger, capacity }: AllocationDependencies & { readonly capacity: CapacitySignal },
   items: readonly AllocateItem[],
   outcomes: readonly GroupOutcome[],
 ): Promise<void> {
@@ -102,7 +117,10 @@ async function announceGroup(
       ? []
       : [{ replyTo, id: request.requestId, outcome }];
   });
+  const waiting = decided.flatMap(({ status, requestId }) => (status === 'waiting' ? [requestId] : []));
   await Promise.all([
+    // A device may have become free while they were being written: whoever freed it did not see them yet.
+    waiting.length === 0 ? undefined : capacity.changed({ requests: waiting }),
     announce(
       redis,
       prefix,

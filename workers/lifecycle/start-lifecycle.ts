@@ -1,3 +1,4 @@
+import { createCapacitySignal } from '../../queues/capacity-signal.ts';
 import { QUEUES } from '../../queues/names.ts';
 import type { Producer } from '../../queues/producer.ts';
 import type { Logger } from '../../shared/logger.ts';
@@ -8,6 +9,7 @@ import { type QueueWorker, startQueueWorker, type WorkerTiming } from '../../sha
 import type { RedisAddress, RedisClient } from '../../shared/run/redis.ts';
 import type { NamedRelease, ReleaseResult } from '../../shared/store/release-group.ts';
 import type { Store } from '../../shared/store/store.ts';
+import { somebodyWaits, unpark } from '../../shared/store/unpark.ts';
 import { endGroup } from './end-group.ts';
 import { createHandlers, type Tell } from './handlers.ts';
 
@@ -34,7 +36,15 @@ const JOB_DEADLINE_MS = 15_000;
 /** Starts ending allocations and cancelling requests. */
 export function startLifecycle(deps: LifecycleDependencies): QueueWorker {
   const { store, redis, prefix, metrics, logger } = deps;
-  const end = (releases: readonly NamedRelease[]) => endGroup({ ...deps, ending: { cleaningSeconds: deps.cleaningSeconds } }, releases);
+  const capacity = createCapacitySignal({
+    redis,
+    prefix,
+    waits: () => somebodyWaits(store),
+    unpark: (users, allocations) => unpark(store, users, allocations),
+    logger,
+  });
+  const end = (releases: readonly NamedRelease[]) =>
+    endGroup({ ...deps, capacity, ending: { cleaningSeconds: deps.cleaningSeconds } }, releases);
   const collector = createCollector<NamedRelease, ReleaseResult>({
     maxSize: deps.groupMax,
     maxParallel: deps.groupParallel,
@@ -54,7 +64,7 @@ export function startLifecycle(deps: LifecycleDependencies): QueueWorker {
     if (replyTo !== undefined)
       await announce(redis, prefix, { availability: false, outbox: false, outcomes: [{ replyTo, id, outcome }] }, logger);
   };
-  return startQueueWorker({
+  const worker = startQueueWorker({
     queue: QUEUES.release,
     prefix,
     redis: deps.redisAddress,
@@ -65,4 +75,9 @@ export function startLifecycle(deps: LifecycleDependencies): QueueWorker {
     logger,
     ...(deps.timing === undefined ? {} : { timing: deps.timing }),
   });
+  const close = async () => {
+    await worker.close();
+    await capacity.close();
+  };
+  return { ...worker, close };
 }

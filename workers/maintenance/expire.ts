@@ -15,6 +15,8 @@ export interface ExpireParts {
   readonly logger: Logger;
   /** Tells everybody who cares that devices became free. */
   readonly announce: (ended: readonly EndedAllocation[]) => Promise<void>;
+  /** Tells them that these devices are clean. */
+  readonly announceCleaned: (deviceIds: readonly string[]) => Promise<void>;
 }
 
 /** What one run did; `stuck`: allocations that are due and that the database refuses to end. */
@@ -34,7 +36,8 @@ export async function expire(parts: ExpireParts, signal: AbortSignal): Promise<R
   const due = await end(parts, signal, (limit) => expireDue(store, limit, ending));
   const silent = await end(parts, signal, (limit) => reclaimSilent(store, limit, heartbeatGraceSeconds, ending));
   const cleaned = await endCleaning(store);
-  return { expired: due.ended, reclaimed: silent.ended, stuck: due.stuck + silent.stuck, cleaned };
+  if (cleaned.length > 0) await parts.announceCleaned(cleaned);
+  return { expired: due.ended, reclaimed: silent.ended, stuck: due.stuck + silent.stuck, cleaned: cleaned.length };
 }
 
 function end({ store, metrics, logger, announce }: ExpireParts, signal: AbortSignal, next: (limit: number) => Promise<EndBatch>) {

@@ -1,3 +1,4 @@
+import type { CapacityChange, CapacitySignal } from '../../queues/capacity-signal.ts';
 import { type MaintenanceJobName, maintenancePayload } from '../../queues/jobs/maintenance.ts';
 import type { Producer } from '../../queues/producer.ts';
 import type { Logger } from '../../shared/logger.ts';
@@ -6,11 +7,11 @@ import { announce } from '../../shared/run/announce.ts';
 import { checked, type JobHandler } from '../../shared/run/queue-worker.ts';
 import type { RedisClient } from '../../shared/run/redis.ts';
 import { cleanUp, type Retention } from '../../shared/store/cleanup.ts';
+import type { EndedAllocation } from '../../shared/store/end-allocations.ts';
 import type { Store } from '../../shared/store/store.ts';
 import { expire } from './expire.ts';
 import { reconcile } from './reconcile.ts';
 import { type Run, runOnce } from './run-once.ts';
-import { tryWaiting } from './wake-waiting.ts';
 
 export interface MaintenanceParts {
   readonly store: Store;
@@ -28,15 +29,26 @@ export interface MaintenanceParts {
 }
 
 /** Which verb runs for which schedule: complete by its type. */
-export function createHandlers(parts: MaintenanceParts): Record<MaintenanceJobName, JobHandler> {
-  const { store, redis, prefix, producer, metrics, logger } = parts;
-  const freed = () => announce(redis, prefix, { availability: true, outbox: true, outcomes: [] }, logger);
+export function createHandlers(parts: MaintenanceParts & { readonly capacity: CapacitySignal }): Record<MaintenanceJobName, JobHandler> {
+  const { store, redis, prefix, capacity, metrics, logger } = parts;
+  const freed = async (change: CapacityChange) => {
+    await announce(redis, prefix, { availability: true, outbox: true, outcomes: [] }, logger);
+    await capacity.changed(change);
+  };
+  const endings = {
+    announce: (ended: readonly EndedAllocation[]) =>
+      freed({ devices: ended.map(({ deviceId }) => deviceId), allocations: ended.map(({ allocationId }) => allocationId) }),
+    announceCleaned: (devices: readonly string[]) => freed({ devices }),
+  };
   const ending = { cleaningSeconds: parts.cleaningSeconds };
   const runs: Record<MaintenanceJobName, Run> = {
-    expire: (signal) =>
-      expire({ store, ending, heartbeatGraceSeconds: parts.heartbeatGraceSeconds, metrics, logger, announce: freed }, signal),
+    expire: (signal) => expire({ store, ending, heartbeatGraceSeconds: parts.heartbeatGraceSeconds, metrics, logger, ...endings }, signal),
     reconcile: (signal) => reconcile(parts, signal),
-    waitlist: () => tryWaiting(store, producer),
+    // The net: whoever was not woken is found, and who has waited too long is told so.
+    waitlist: async () => {
+      await capacity.look();
+      return {};
+    },
     // Bills wait for their next attempt in their rows; this only makes the relay look at once.
     'billing-retry': async () => {
       await announce(redis, prefix, { availability: false, outbox: true, outcomes: [] }, logger);

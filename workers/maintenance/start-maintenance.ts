@@ -1,8 +1,10 @@
+import { createCapacitySignal } from '../../queues/capacity-signal.ts';
 import { keepSchedules } from '../../queues/keep-schedules.ts';
 import { QUEUES } from '../../queues/names.ts';
 import type { Schedule } from '../../queues/schedules.ts';
 import { startQueueWorker, type WorkerTiming } from '../../shared/run/queue-worker.ts';
 import type { RedisAddress } from '../../shared/run/redis.ts';
+import { somebodyWaits, unpark } from '../../shared/store/unpark.ts';
 import { createHandlers, type MaintenanceParts } from './handlers.ts';
 import { reconcile } from './reconcile.ts';
 
@@ -26,6 +28,13 @@ const CONCURRENCY = 5;
  */
 export async function startMaintenance(deps: MaintenanceDependencies): Promise<{ healthy(): boolean; close(): Promise<void> }> {
   const { redis, prefix, metrics, logger } = deps;
+  const capacity = createCapacitySignal({
+    redis,
+    prefix,
+    waits: () => somebodyWaits(deps.store),
+    unpark: (users, allocations) => unpark(deps.store, users, allocations),
+    logger,
+  });
   const keeper = await keepSchedules({
     redis,
     prefix,
@@ -41,7 +50,7 @@ export async function startMaintenance(deps: MaintenanceDependencies): Promise<{
     prefix,
     redis: deps.redisAddress,
     concurrency: CONCURRENCY,
-    handlers: createHandlers(deps),
+    handlers: createHandlers({ ...deps, capacity }),
     deadlineMs: JOB_DEADLINE_MS,
     metrics,
     logger,
@@ -52,6 +61,7 @@ export async function startMaintenance(deps: MaintenanceDependencies): Promise<{
     close: async () => {
       await keeper.close();
       await worker.close();
+      await capacity.close();
     },
   };
 }

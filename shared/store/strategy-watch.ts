@@ -1,7 +1,7 @@
-import type { Logger } from '../../shared/logger.ts';
-import type { Strategy } from '../../shared/placement/strategy.ts';
-import type { Store } from '../../shared/store/store.ts';
-import { readActiveStrategy, strategyOf } from '../../shared/store/strategies.ts';
+import type { Logger } from '../logger.ts';
+import type { Strategy } from '../placement/strategy.ts';
+import type { Store } from './store.ts';
+import { readActiveStrategy, strategyOf } from './strategies.ts';
 
 /** The strategy in force, as this process last read it. */
 export interface StrategyWatch {
