@@ -12,6 +12,7 @@ export interface Schedule {
 /** The recurring jobs, with their usual times; `schedulesFor` puts in what an operator set differently. */
 export const SCHEDULES = [
   { name: 'expire', recurrence: { everyMs: SECOND } },
+  { name: 'auto-extend', recurrence: { everyMs: 10 * SECOND } },
   { name: 'reconcile', recurrence: { everyMs: MINUTE } },
   { name: 'waitlist', recurrence: { everyMs: 5 * SECOND } },
   { name: 'billing-retry', recurrence: { everyMs: 15 * MINUTE } },

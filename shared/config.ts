@@ -124,7 +124,7 @@ const variables = z.object({
   RENEWAL_POLICIES: policies().describe(
     'What differs from the usual limits of extensions, by tier, as JSON: {"free":{"maxCount":3,"maxMinutesEach":30,"maxTotalMinutes":120,"cooldownSeconds":300,"windowMinutes":30}}; null = no limit',
   ),
-  AUTO_EXTEND_LEAD: integer(120, 5, 3_600).describe('How long before its end an allocation asked for with autoExtend is extended, s'),
+  AUTO_EXTEND_LEAD: integer(120, 30, 3_600).describe('How long before its end an allocation asked for with autoExtend is extended, s'),
   HEARTBEAT_GRACE: integer(10, 0, 3_600).describe('Silence allowed on top of heartbeatSeconds before a device is taken back, s'),
   SHUTDOWN_TIMEOUT: integer(25, 1, 600).describe('Longest orderly shutdown, s'),
   USER_SERVICE_URL: url('http:', 'https:').default('http://localhost:30001').describe('user-service'),

@@ -6,7 +6,6 @@ import type { ExtendGroupFacts, Extension } from '../renewal/plan-extends.ts';
 import { BY_INDEX } from './by-index.ts';
 import type { Store, Transaction } from './store.ts';
 import { translated } from './store-errors.ts';
-import { somebodyWaits } from './wanted.ts';
 
 /** An allocation to look at, and the extension of it that may have been written before. */
 export interface NamedExtension {
@@ -30,7 +29,6 @@ interface FactsRow {
   reserved_from: Date | null;
   state: UserFacts['state'] | null;
   in_arrears: boolean;
-  wanted: boolean;
   extension_id: string | null;
   extension: ExtensionCells | null;
 }
@@ -68,21 +66,18 @@ export async function lockForExtension(tx: Transaction, allocationIds: readonly 
  * Reads what extensions are decided by: one look-up by id an allocation, one by device for the next reservation. Under
  * `lockForExtension` as a statement of its own, so that its snapshot is younger than the locks; and so is its time, since
  * the transaction may have begun before an extension it waited for.
- *
- * @param wanted  whether to look for people who wait for the devices
  */
 export async function readExtendFacts(
   db: Pick<Transaction, '$queryRaw'>,
   named: readonly NamedExtension[],
-  wanted: boolean,
-): Promise<ExtendGroupFacts> {
+): Promise<Omit<ExtendGroupFacts, 'wanted'>> {
   const asked = named.map(({ allocationId, extensionId }) => ({ allocation_id: allocationId, extension_id: extensionId }));
   const rows = await db.$queryRaw<FactsRow[]>`
     SELECT date_trunc('milliseconds', statement_timestamp()) AS now, a.id, a.device_id, a.user_id, a.tenant_id, a.tier, a.fence, a.duration_minutes,
       a.expires_at, a.extend_count, a.last_extended_at, a.status = 'allocated' AND a.expires_at > statement_timestamp() AS live,
       (SELECT min(r.starts_at) FROM reservations r WHERE r.device_id = a.device_id AND r.status IN ('pending', 'confirmed')
          AND tstzrange(r.starts_at, r.blocked_until) && tstzrange(now(), NULL)) AS reserved_from,
-      u.state, u.arrears_since IS NOT NULL AS in_arrears, ${wanted ? somebodyWaits(Prisma.sql`a.device_id`) : Prisma.sql`false`} AS wanted,
+      u.state, u.arrears_since IS NOT NULL AS in_arrears,
       e.id AS extension_id, to_jsonb(e) AS extension
     FROM jsonb_to_recordset(${JSON.stringify(asked)}::jsonb) AS x(allocation_id uuid, extension_id uuid)
     CROSS JOIN ${BY_INDEX}
@@ -97,17 +92,16 @@ export async function readExtendFacts(
         row.extension === null || row.extension_id === null ? [] : [[row.extension_id, toExtension(row, row.extension)]],
       ),
     ),
-    wanted: new Set(rows.filter((row) => row.wanted).map(({ id }) => id)),
   };
 }
 
 /**
- * The same facts without a lock: enough to refuse, or to tell how it stands; to extend they are read again.
+ * The same facts without a lock, and without looking who waits: enough to refuse, or to tell how it stands; to extend they are read again.
  *
  * @throws SchedulerError STORE_UNAVAILABLE
  */
-export function lookAtExtensions(store: Store, named: readonly NamedExtension[]): Promise<ExtendGroupFacts> {
-  return translated(readExtendFacts(store.prisma, named, false));
+export async function lookAtExtensions(store: Store, named: readonly NamedExtension[]): Promise<ExtendGroupFacts> {
+  return { ...(await translated(readExtendFacts(store.prisma, named))), wanted: new Set() };
 }
 
 function toFacts(row: FactsRow): ExtendFacts {

@@ -1,8 +1,10 @@
 import { allocationExtended } from '../events.ts';
+import { notice } from '../notices/notice.ts';
 import type { ExtendFacts, RenewalRules } from '../renewal/decide-extend.ts';
 import { type ExtendGroupFacts, type ExtendResult, type Extension, type ProposedExtension, planExtends } from '../renewal/plan-extends.ts';
 import { lockForExtension, readExtendFacts } from './extend-facts.ts';
 import type { Store, Transaction } from './store.ts';
+import { wantedDevices } from './wanted-devices.ts';
 
 /**
  * Extends a group in one transaction: lock, read, decide, write. The cost in round trips does not depend on its size.
@@ -34,20 +36,32 @@ export async function extendGroup(
       allocationId: proposal.allocationId,
       extensionId: proposal.kind === 'asked' ? proposal.extensionId : null,
     }));
-    const read = await readExtendFacts(
-      tx,
-      skip ? named.filter(({ allocationId }) => locked.has(allocationId)) : named,
-      proposals.some(({ kind }) => kind === 'automatic'),
+    const read = await readExtendFacts(tx, skip ? named.filter(({ allocationId }) => locked.has(allocationId)) : named);
+    const automatic = proposals.flatMap(({ kind, allocationId }) =>
+      kind === 'automatic' ? (read.allocations.get(allocationId) ?? []) : [],
     );
-    const results = planExtends(proposals, read, rules);
+    const wanted = await readWanted(tx, automatic);
+    const results = planExtends(proposals, { ...read, wanted }, rules);
     const extensions = results.flatMap((result) => (result.status === 'extended' && !result.repeated ? [result.extension] : []));
     if (extensions.length > 0) await write(tx, extensions, read);
     return results;
   });
 }
 
-/** Writes ends, extensions and events as one statement. */
-async function write(tx: Transaction, extensions: readonly Extension[], { allocations: facts, now }: ExtendGroupFacts): Promise<void> {
+async function readWanted(tx: Transaction, allocations: readonly ExtendFacts[]): Promise<ReadonlySet<string>> {
+  const devices = await wantedDevices(
+    tx,
+    allocations.map(({ deviceId }) => deviceId),
+  );
+  return new Set(allocations.flatMap(({ allocationId, deviceId }) => (devices.has(deviceId) ? [allocationId] : [])));
+}
+
+/** Writes ends, extensions, events and notices as one statement. */
+async function write(
+  tx: Transaction,
+  extensions: readonly Extension[],
+  { allocations: facts, now }: Pick<ExtendGroupFacts, 'allocations' | 'now'>,
+): Promise<void> {
   const last = new Map(extensions.map((extension) => [extension.allocationId, extension]));
   const [written] = await tx.$queryRaw<{ allocations: number; extensions: number }[]>`
     WITH planned AS (
@@ -67,11 +81,12 @@ async function write(tx: Transaction, extensions: readonly Extension[], { alloca
       JOIN extended ON extended.id = x.allocation_id
       RETURNING id
     ), announced AS (
-      INSERT INTO outbox (channel, topic, key, payload)
-      SELECT x.channel, x.topic, x.key, x.payload
+      INSERT INTO outbox (event_id, channel, topic, key, payload)
+      SELECT coalesce(x.event_id, gen_random_uuid()), x.channel, x.topic, x.key, x.payload
       FROM ROWS FROM (jsonb_to_recordset(${JSON.stringify(extensions.flatMap((extension) => toOutbox(extension, facts)))}::jsonb)
-        AS (channel text, topic text, key text, payload jsonb)) WITH ORDINALITY AS x(channel, topic, key, payload, position)
+        AS (event_id uuid, channel text, topic text, key text, payload jsonb)) WITH ORDINALITY AS x(event_id, channel, topic, key, payload, position)
       ORDER BY x.position
+      ON CONFLICT (event_id) WHERE channel = 'notice' DO NOTHING
     )
     SELECT (SELECT count(*)::int FROM extended) AS allocations, (SELECT count(*)::int FROM noted) AS extensions`;
   if (written?.allocations !== last.size || written.extensions !== extensions.length) {
@@ -109,5 +124,15 @@ function toOutbox(extension: Extension, facts: ReadonlyMap<string, ExtendFacts>)
   const holder = facts.get(extension.allocationId);
   if (holder === undefined) return [];
   const { topic, key, payload } = allocationExtended({ ...holder, ...extension });
-  return [{ channel: 'event', topic, key, payload }];
+  const { allocationId, additionalMinutes, automatic } = extension;
+  const newExpiresAt = extension.newExpiresAt.toISOString();
+  const told = notice('allocation_extended', {
+    userId: holder.userId,
+    allocationId,
+    deviceId: holder.deviceId,
+    newExpiresAt,
+    additionalMinutes,
+    automatic,
+  });
+  return [{ channel: 'event', topic, key, payload }, told];
 }

@@ -17,7 +17,7 @@ import { addDevices, alike } from '../support/fleet.ts';
 import { readInvariants } from '../support/invariants.ts';
 import { type OwnServer, ownPostgres, ownRedis } from '../support/own-servers.ts';
 import { redisUrl } from '../support/redis.ts';
-import { type Wired, wire } from '../support/wire.ts';
+import { RENEWAL, type Wired, wire } from '../support/wire.ts';
 
 let wired: Wired | undefined;
 let server: OwnServer | undefined;
@@ -92,6 +92,7 @@ describe('accepted requests', () => {
       cleaningSeconds: 0,
       heartbeatGraceSeconds: 10,
       retention,
+      autoExtend: { balance: wired.balance, rules: RENEWAL, leadSeconds: 120 },
       schedules,
       keepEveryMs: 100,
       graceSeconds: 0,

@@ -12,7 +12,7 @@ import { type MaintenanceDependencies, startMaintenance } from '../../workers/ma
 import { eventually } from '../support/eventually.ts';
 import { addDevices, alike } from '../support/fleet.ts';
 import { readInvariants } from '../support/invariants.ts';
-import { type Wired, wire } from '../support/wire.ts';
+import { RENEWAL, type Wired, wire } from '../support/wire.ts';
 
 const logger = createLogger('test', 'silent');
 let wired: Wired;
@@ -30,6 +30,7 @@ beforeAll(async () => {
     cleaningSeconds: 0,
     heartbeatGraceSeconds: 10,
     retention: { idempotencyHours: 24, outboxDays: 2, inboxDays: 30 },
+    autoExtend: { balance: wired.balance, rules: RENEWAL, leadSeconds: 120 },
     schedules: schedulesFor({ expiryTickSeconds: 1, cleanupTimeZone: 'UTC' }),
     keepEveryMs: 50,
     graceSeconds: 0,
@@ -114,6 +115,7 @@ describe('the schedules', () => {
     const queue = new Queue('maintenance', { connection: wired.redis, prefix: wired.prefix });
     try {
       expect((await queue.getJobSchedulers()).map(({ key }) => key).sort()).toEqual([
+        'auto-extend',
         'billing-retry',
         'cleanup',
         'expire',

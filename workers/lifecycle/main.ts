@@ -1,16 +1,12 @@
 import { createProducer } from '../../queues/producer.ts';
-import { createBalanceClient } from '../../shared/clients/balance-client.ts';
-import { type BalanceFacts, createBalanceFacts } from '../../shared/clients/balance-facts.ts';
-import { createHttpCaller } from '../../shared/clients/http-caller.ts';
-import { NEIGHBOURS } from '../../shared/clients/neighbour.ts';
-import { createServiceToken } from '../../shared/clients/service-token.ts';
+import { openBalance } from '../../shared/clients/open-balance.ts';
 import type { Config } from '../../shared/config.ts';
 import { createLogger, type Logger } from '../../shared/logger.ts';
-import { createMetrics, type Metrics } from '../../shared/metrics.ts';
+import { createMetrics } from '../../shared/metrics.ts';
 import { readConfig } from '../../shared/read-config.ts';
 import { serveMetrics } from '../../shared/run/metrics-server.ts';
 import { type Life, runProcess } from '../../shared/run/process.ts';
-import { openRedis, type RedisClient } from '../../shared/run/redis.ts';
+import { openRedis } from '../../shared/run/redis.ts';
 import { createStore } from '../../shared/store/store.ts';
 import { startExtending } from './start-extending.ts';
 import { startLifecycle } from './start-lifecycle.ts';
@@ -37,6 +33,16 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
   const producer = createProducer({ redis, prefix: config.QUEUE_PREFIX, maxWaitingJobs: config.MAX_WAITING_JOBS, logger });
   life.onClose('producer', producer.close);
 
+  const balance = openBalance({
+    baseUrl: config.BILLING_SERVICE_URL,
+    secret: config.SERVICE_TOKEN_SECRET,
+    redis,
+    prefix: config.QUEUE_PREFIX,
+    ttlSeconds: config.BALANCE_CACHE_TTL,
+    metrics,
+    logger,
+  });
+  life.onClose('billing-service', balance.close);
   const shared = {
     store,
     redis,
@@ -52,7 +58,7 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
   life.onClose('release worker', releases.close);
   const extensions = startExtending({
     ...shared,
-    balance: openBalance(life, config, redis, metrics, logger),
+    balance,
     rules: {
       policies: config.RENEWAL_POLICIES,
       turnaroundSeconds: Math.max(config.TURNAROUND_SECONDS, config.CLEANING_TIMEOUT),
@@ -67,22 +73,6 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
     port: config.METRICS_PORT_OF_WORKER,
     registry: metrics.registry,
     health,
-    logger,
-  });
-}
-
-/** Balances, behind a breaker and the cache all processes share. */
-function openBalance(life: Life, config: Config, redis: RedisClient, metrics: Metrics, logger: Logger): BalanceFacts {
-  const token = createServiceToken(config.SERVICE_TOKEN_SECRET);
-  const neighbour = { ...NEIGHBOURS.billing, baseUrl: config.BILLING_SERVICE_URL };
-  const caller = createHttpCaller({ neighbour, token, logger, metrics });
-  life.onClose('billing-service', caller.close);
-  return createBalanceFacts({
-    redis,
-    prefix: config.QUEUE_PREFIX,
-    client: createBalanceClient(caller),
-    ttlSeconds: config.BALANCE_CACHE_TTL,
-    metrics,
     logger,
   });
 }

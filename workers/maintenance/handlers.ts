@@ -9,6 +9,7 @@ import type { RedisClient } from '../../shared/run/redis.ts';
 import { cleanUp, type Retention } from '../../shared/store/cleanup.ts';
 import type { EndedAllocation } from '../../shared/store/end-allocations.ts';
 import type { Store } from '../../shared/store/store.ts';
+import { type AutoExtendSettings, autoExtend } from './auto-extend.ts';
 import { expire } from './expire.ts';
 import { reconcile } from './reconcile.ts';
 import { type Run, runOnce } from './run-once.ts';
@@ -22,6 +23,7 @@ export interface MaintenanceParts {
   /** Silence of a holder that is allowed on top of what was agreed, s. */
   readonly heartbeatGraceSeconds: number;
   readonly retention: Retention;
+  readonly autoExtend: AutoExtendSettings;
   /** How long a request's job may take before the reconciler looks for it, s. */
   readonly graceSeconds?: number;
   readonly metrics: Metrics;
@@ -35,6 +37,7 @@ export function createHandlers(parts: MaintenanceParts & { readonly capacity: Ca
     await announce(redis, prefix, { availability: true, outbox: true, outcomes: [] }, logger);
     await capacity.changed(change);
   };
+  const told = () => announce(redis, prefix, { availability: false, outbox: true, outcomes: [] }, logger);
   const endings = {
     announce: (ended: readonly EndedAllocation[]) =>
       freed({ devices: ended.map(({ deviceId }) => deviceId), allocations: ended.map(({ allocationId }) => allocationId) }),
@@ -43,6 +46,7 @@ export function createHandlers(parts: MaintenanceParts & { readonly capacity: Ca
   const ending = { cleaningSeconds: parts.cleaningSeconds };
   const runs: Record<MaintenanceJobName, Run> = {
     expire: (signal) => expire({ store, ending, heartbeatGraceSeconds: parts.heartbeatGraceSeconds, metrics, logger, ...endings }, signal),
+    'auto-extend': (signal) => autoExtend({ ...parts.autoExtend, store, metrics, logger, announce: told }, signal),
     reconcile: (signal) => reconcile(parts, signal),
     // The net: whoever was not woken is found, and who has waited too long is told so.
     waitlist: async () => {
@@ -51,7 +55,7 @@ export function createHandlers(parts: MaintenanceParts & { readonly capacity: Ca
     },
     // Bills wait for their next attempt in their rows; this only makes the relay look at once.
     'billing-retry': async () => {
-      await announce(redis, prefix, { availability: false, outbox: true, outcomes: [] }, logger);
+      await told();
       return {};
     },
     cleanup: (signal) => cleanUp(store, parts.retention, signal),
@@ -62,6 +66,7 @@ export function createHandlers(parts: MaintenanceParts & { readonly capacity: Ca
     );
   return {
     expire: handler('expire'),
+    'auto-extend': handler('auto-extend'),
     reconcile: handler('reconcile'),
     waitlist: handler('waitlist'),
     'billing-retry': handler('billing-retry'),

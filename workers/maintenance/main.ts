@@ -1,5 +1,6 @@
 import { createProducer } from '../../queues/producer.ts';
 import { schedulesFor } from '../../queues/schedules.ts';
+import { openBalance } from '../../shared/clients/open-balance.ts';
 import type { Config } from '../../shared/config.ts';
 import { createLogger, type Logger } from '../../shared/logger.ts';
 import { createMetrics } from '../../shared/metrics.ts';
@@ -34,6 +35,17 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
   const producer = createProducer({ redis, prefix: config.QUEUE_PREFIX, maxWaitingJobs: config.MAX_WAITING_JOBS, logger });
   life.onClose('producer', producer.close);
 
+  const balance = openBalance({
+    baseUrl: config.BILLING_SERVICE_URL,
+    secret: config.SERVICE_TOKEN_SECRET,
+    redis,
+    prefix: config.QUEUE_PREFIX,
+    ttlSeconds: config.BALANCE_CACHE_TTL,
+    metrics,
+    logger,
+  });
+  life.onClose('billing-service', balance.close);
+
   const worker = await startMaintenance({
     store,
     redis,
@@ -43,6 +55,15 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
     cleaningSeconds: config.CLEANING_TIMEOUT,
     heartbeatGraceSeconds: config.HEARTBEAT_GRACE,
     retention: { idempotencyHours: config.IDEMPOTENCY_RETENTION_HOURS, outboxDays: OUTBOX_DAYS, inboxDays: config.RETENTION_DAYS },
+    autoExtend: {
+      balance,
+      rules: {
+        policies: config.RENEWAL_POLICIES,
+        turnaroundSeconds: Math.max(config.TURNAROUND_SECONDS, config.CLEANING_TIMEOUT),
+        billingAllowOnError: config.BILLING_ALLOW_ON_ERROR,
+      },
+      leadSeconds: config.AUTO_EXTEND_LEAD,
+    },
     schedules: schedulesFor({ expiryTickSeconds: config.EXPIRY_TICK, cleanupTimeZone: config.CLEANUP_TZ }),
     metrics,
     logger,
