@@ -1,6 +1,6 @@
 import { type Ending, endAllocations } from './end-allocations.ts';
 import { type EndBatch, orRefused } from './end-in-batches.ts';
-import type { Store } from './store.ts';
+import type { Store, Transaction } from './store.ts';
 import { translated } from './store-errors.ts';
 
 /**
@@ -12,14 +12,19 @@ import { translated } from './store-errors.ts';
  */
 export async function expireDue(store: Store, limit: number, ending: Ending): Promise<EndBatch> {
   return store.transaction(async (tx) => {
-    const due = await tx.$queryRaw<{ id: string }[]>`
-      SELECT a.id FROM allocations a WHERE a.status = 'allocated' AND a.expires_at <= now()
-        AND NOT EXISTS (SELECT FROM stuck_ends s WHERE s.allocation_id = a.id AND s.next_attempt_at > now())
-      ORDER BY a.expires_at, a.id LIMIT ${limit} FOR UPDATE OF a SKIP LOCKED`;
-    const ids = due.map(({ id }) => id);
+    const ids = await lockDue(tx, limit);
     const ends = ids.map((allocationId) => ({ allocationId, reason: 'expired' as const }));
-    return { ended: await orRefused(ids, () => endAllocations(tx, ends, ending)), looked: due.length };
+    return { ended: await orRefused(ids, () => endAllocations(tx, ends, ending)), looked: ids.length };
   });
+}
+
+/** Locks allocations whose time has run out, oldest first, without waiting for any. @returns their ids */
+export async function lockDue(tx: Pick<Transaction, '$queryRaw'>, limit: number): Promise<string[]> {
+  const due = await tx.$queryRaw<{ id: string }[]>`
+    SELECT a.id FROM allocations a WHERE a.status = 'allocated' AND a.expires_at <= now()
+      AND NOT EXISTS (SELECT FROM stuck_ends s WHERE s.allocation_id = a.id AND s.next_attempt_at > now())
+    ORDER BY a.expires_at, a.id LIMIT ${limit} FOR UPDATE OF a SKIP LOCKED`;
+  return due.map(({ id }) => id);
 }
 
 /** Frees devices whose cleaning time is over. @returns their ids */

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { explained } from '../../dev/explain.ts';
 import { countAllocations, type HistoryFilter, listAllocations } from '../../shared/store/allocation-history.ts';
 import type { Reach } from '../../shared/store/reach.ts';
 import { createStore, type Store } from '../../shared/store/store.ts';
-import { explained } from '../support/explain.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
 /** 200 000 allocations of 2 000 devices, 1 000 users and 100 tenants, one a minute, all over. */

@@ -1,5 +1,5 @@
-import { Prisma } from '../../prisma/generated/client.ts';
-import type { Store } from '../../shared/store/store.ts';
+import { Prisma } from '../prisma/generated/client.ts';
+import type { Store, Transaction } from '../shared/store/store.ts';
 
 /** A node of a plan, as Postgres prints it. */
 interface PlanNode {
@@ -9,7 +9,7 @@ interface PlanNode {
   readonly Plans?: readonly PlanNode[];
 }
 
-/** What a statement would read, and how. */
+/** What a statement reads, and how. */
 export interface StatementPlan {
   readonly indexes: readonly string[];
   /** Tables read from end to end. */
@@ -18,27 +18,33 @@ export interface StatementPlan {
   readonly ms: number;
 }
 
+type Statements = Pick<Transaction, '$queryRaw' | '$queryRawUnsafe'>;
+
 /**
  * Runs a verb of the store and tells how Postgres went about its statements: each is explained (and run) with its own
- * words and values, and then run as usual.
+ * words and values, and then run as usual. For verbs that read: what changes rows would change them twice.
  */
 export async function explained(store: Store, verb: (store: Store) => Promise<unknown>): Promise<StatementPlan[]> {
   const plans: StatementPlan[] = [];
-  const prisma = new Proxy(store.prisma, {
+  await verb({ ...store, prisma: explaining(store.prisma, plans) });
+  return plans;
+}
+
+/** The same client, which notes the plan of every statement. */
+export function explaining<Client extends Statements>(client: Client, plans: StatementPlan[]): Client {
+  return new Proxy(client, {
     get: (target, name) => {
       if (name !== '$queryRaw') return Reflect.get(target, name);
       return async (strings: TemplateStringsArray, ...values: unknown[]) => {
-        plans.push(await explain(store, Prisma.sql(strings, ...values)));
+        plans.push(await explain(target, Prisma.sql(strings, ...values)));
         return target.$queryRaw(strings, ...values);
       };
     },
   });
-  await verb({ ...store, prisma });
-  return plans;
 }
 
-async function explain({ prisma }: Store, statement: Prisma.Sql): Promise<StatementPlan> {
-  const [row] = await prisma.$queryRawUnsafe<
+async function explain(client: Statements, statement: Prisma.Sql): Promise<StatementPlan> {
+  const [row] = await client.$queryRawUnsafe<
     { 'QUERY PLAN': readonly { Plan: PlanNode; 'Planning Time': number; 'Execution Time': number }[] }[]
   >(`EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) ${statement.text}`, ...statement.values);
   const whole = row?.['QUERY PLAN'][0];
