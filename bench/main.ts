@@ -6,13 +6,15 @@ import { available } from './available.ts';
 import { contention } from './contention.ts';
 import { importing } from './import.ts';
 import { latency } from './latency.ts';
+import { memory } from './memory.ts';
 import { queries } from './queries.ts';
 import { release } from './release.ts';
 import { keepResults, tableOf } from './report.ts';
+import { scaleOut } from './scale-out.ts';
 import type { BenchServers, Scenario } from './scenario.ts';
 import { throughput } from './throughput.ts';
 
-const SCENARIOS: readonly Scenario[] = [throughput, latency, release, contention, available, importing, queries];
+const SCENARIOS: readonly Scenario[] = [throughput, latency, release, contention, available, importing, queries, memory, scaleOut];
 const ROUNDS = 5;
 const QUICK_ROUNDS = 2;
 

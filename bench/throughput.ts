@@ -1,6 +1,4 @@
-import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { NewAllocate } from '../queues/jobs/allocate.ts';
 import { QUEUES } from '../queues/names.ts';
 import { createProducer } from '../queues/producer.ts';
 import { createBalanceFacts } from '../shared/clients/balance-facts.ts';
@@ -14,6 +12,7 @@ import { closeRedis, createRedis, type RedisAddress, type RedisClient, whenReady
 import { createStore } from '../shared/store/store.ts';
 import { startAllocation } from '../workers/allocation/start-allocation.ts';
 import { alternate } from './alternate.ts';
+import { requests } from './backlog.ts';
 import { assertComplete } from './complete.ts';
 import { openPlace, type Place, PREFIX } from './place.ts';
 import { measureBareQueue } from './references/bare-queue.ts';
@@ -22,7 +21,6 @@ import type { BenchRun, Figure, Scenario } from './scenario.ts';
 import { ratioOf, spreadOf } from './spread.ts';
 
 const USERS = 5_000;
-const TENANTS = 50;
 const POLL_MS = 20;
 /** Where BullMQ keeps the jobs that were taken and are not finished. */
 const ACTIVE = `${PREFIX}:${QUEUES.allocate}:active`;
@@ -32,7 +30,6 @@ const CONCURRENCY = 400;
 const GROUP_MAX = 200;
 const GROUP_PARALLEL = 2;
 
-const ASKED = { durationMinutes: 60, queueIfBusy: false, maxWaitMinutes: 30, autoExtend: false };
 const QUOTA: Quota = { status: 'active', limits: { maxDevices: 1_000 }, validFrom: null, validUntil: null };
 
 /** How many decisions one worker process makes durable, while a backlog waits. */
@@ -100,7 +97,7 @@ async function measureOurs(databaseUrl: string, address: RedisAddress, jobs: num
   const producerRedis = createRedis('producer', address, logger);
   await Promise.all([whenReady(redis, 5_000), whenReady(producerRedis, 5_000)]);
   const producer = createProducer({ redis: producerRedis, prefix: PREFIX, maxWaitingJobs: Number.MAX_SAFE_INTEGER, logger });
-  for (let from = 0; from < jobs; from += 1_000) await producer.allocate(requests(from, Math.min(1_000, jobs - from)));
+  for (let from = 0; from < jobs; from += 1_000) await producer.allocate(requests(from, Math.min(1_000, jobs - from), USERS));
   const metrics = createMetrics('bench');
   const facts = await knownFacts(redis, metrics, logger);
 
@@ -129,19 +126,6 @@ async function measureOurs(databaseUrl: string, address: RedisAddress, jobs: num
   for (const client of [redis, producerRedis]) closeRedis(client);
   await store.close();
   return jobs / seconds;
-}
-
-function requests(from: number, count: number): NewAllocate[] {
-  return Array.from({ length: count }, (_, index) => ({
-    requestId: randomUUID(),
-    caller: 'service:bench',
-    source: 'client' as const,
-    userId: `user-${(from + index) % USERS}`,
-    tenantId: `tenant-${(from + index) % TENANTS}`,
-    tier: 'standard' as const,
-    asked: ASKED,
-    acceptedAt: Date.now(),
-  }));
 }
 
 /** Quota and balance of every user as a running cluster knows them: in the cache of Redis, and read from there per job. */
