@@ -1,13 +1,15 @@
 import { Queue } from 'bullmq';
 import type { Cluster, Redis } from 'ioredis';
 import { maintenanceJob } from './jobs/maintenance.ts';
-import { QUEUES } from './names.ts';
+import { QUEUES, type QueueName } from './names.ts';
 import type { Schedule } from './schedules.ts';
 
 export interface KeepSchedulesOptions {
   /** A connection that fails fast; the caller closes it. */
   readonly redis: Redis | Cluster;
   readonly prefix: string;
+  /** The queue whose worker runs them; `maintenance` unless said otherwise. */
+  readonly queue?: QueueName;
   readonly schedules: readonly Schedule[];
   /** Time between two looks, ms. */
   readonly everyMs: number;
@@ -25,7 +27,7 @@ export interface KeepSchedulesOptions {
  */
 export async function keepSchedules(options: KeepSchedulesOptions): Promise<{ close(): Promise<void> }> {
   const { redis, prefix, schedules, everyMs, onLost, logger } = options;
-  const queue = new Queue(QUEUES.maintenance, { connection: redis, prefix, skipWaitingForReady: true });
+  const queue = new Queue(options.queue ?? QUEUES.maintenance, { connection: redis, prefix, skipWaitingForReady: true });
   queue.on('error', (error) => logger.warn({ err: error }, 'queue error'));
   await putMissing(queue, schedules);
   let looking: Promise<void> = Promise.resolve();

@@ -1,7 +1,7 @@
 /**
  * Queues, by what their jobs are for. Maintenance has its own, so no load of users can hold up a schedule; so have notices,
  * so that no notification-service can hold up a bill, and extensions, so that who holds a device keeps it while thousands
- * ask for one.
+ * ask for one. The looks at reservations are not behind those who book some.
  */
 export const QUEUES = {
   allocate: 'allocate',
@@ -11,6 +11,8 @@ export const QUEUES = {
   notice: 'notice',
   maintenance: 'maintenance',
   waitlist: 'waitlist',
+  reserve: 'reserve',
+  reservations: 'reservations',
 } as const;
 
 export type QueueName = (typeof QUEUES)[keyof typeof QUEUES];

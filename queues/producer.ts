@@ -11,12 +11,14 @@ import { allocateBatchJob, type NewAllocateBatch } from './jobs/allocate-batch.t
 import { type CancelPayload, cancelJob } from './jobs/cancel.ts';
 import { type DeliverPayload, deliverJob } from './jobs/deliver.ts';
 import { type ExtendPayload, extendJob } from './jobs/extend.ts';
-import { type MaintenanceJobName, type MaintenancePayload, maintenanceJob } from './jobs/maintenance.ts';
+import { type MaintenancePayload, maintenanceJob } from './jobs/maintenance.ts';
 import { type ReleasePayload, releaseJob } from './jobs/release.ts';
 import { type ReleaseBatchPayload, releaseBatchJob } from './jobs/release-batch.ts';
+import { type NewReserve, reserveJob } from './jobs/reserve.ts';
 import { createMemoryGuard, FULL } from './memory-guard.ts';
 import { QUEUES, type QueueName } from './names.ts';
 import { type ScheduleState, toScheduleState } from './schedule-state.ts';
+import { RESERVATION_SCHEDULES, type ScheduledJobName } from './schedules.ts';
 
 /** What is needed of a logger here. */
 interface WarnLog {
@@ -61,8 +63,9 @@ export interface Producer {
     extendId: string,
   ): Promise<{ readonly kind: 'finished'; readonly outcome: unknown } | { readonly kind: 'withdrawn' | 'running' }>;
   deliver(payloads: readonly DeliverPayload[]): Promise<void>;
+  reserve(payload: NewReserve): Promise<void>;
   /** Runs a scheduled job now, beside its schedule. */
-  runNow(name: MaintenanceJobName): Promise<void>;
+  runNow(name: ScheduledJobName): Promise<void>;
   /** The schedules as Redis has them; one that is missing is put back by the maintenance worker. */
   schedules(): Promise<ScheduleState[]>;
   /** Whether a job exists, finished ones included. */
@@ -97,6 +100,9 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
   const deliveries = open(QUEUES.delivery);
   const notices = open(QUEUES.notice);
   const maintenance = open<MaintenancePayload>(QUEUES.maintenance);
+  const reservations = open<NewReserve>(QUEUES.reserve);
+  const looks = open<MaintenancePayload>(QUEUES.reservations);
+  const queueOf = (name: ScheduledJobName) => (RESERVATION_SCHEDULES.some((schedule) => schedule.name === name) ? looks : maintenance);
   const jobKeys = `${prefix}:${QUEUES.allocate}`;
 
   const memory = createMemoryGuard(redis, (error) => logger.warn({ err: error }, 'the memory of Redis could not be looked at'));
@@ -202,14 +208,22 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
       asQueueError(() => addAll(extensions, [{ name: extendJob.name, data, opts: { ...extendJob.options, jobId: extendJob.idOf(data) } }])),
     settleExtend: (extendId) => asQueueError(() => settleExtend(extendId)),
     deliver: (payloads) => asQueueError(() => deliver(payloads)),
-    runNow: (name) => asQueueError(() => addAll(maintenance, [{ name, data: { by: 'operator' }, opts: maintenanceJob.options }])),
-    schedules: () => asQueueError(async () => (await maintenance.getJobSchedulers(0, -1)).map(toScheduleState)),
+    runNow: (name) => asQueueError(() => addAll(queueOf(name), [{ name, data: { by: 'operator' }, opts: maintenanceJob.options }])),
+    reserve: (data) =>
+      asQueueError(() =>
+        addAll(reservations, [{ name: reserveJob.name, data, opts: { ...reserveJob.options, jobId: reserveJob.idOf(data) } }]),
+      ),
+    schedules: () =>
+      asQueueError(async () => {
+        const schedulers = await Promise.all([maintenance, looks].map((queue) => queue.getJobSchedulers(0, -1)));
+        return schedulers.flat().map(toScheduleState);
+      }),
     hasJob: (queue, id) => asQueueError(async () => (await redis.exists(`${prefix}:${queue}:${id}`)) === 1),
     underWay: (requestIds) => asQueueError(() => underWay(requestIds)),
     asked: (requestId) => asQueueError(() => asked(requestId)),
     waiting: () => asQueueError(async () => (await redis.zcard(`${jobKeys}:prioritized`)) + (await redis.llen(`${jobKeys}:wait`))),
     close: async () => {
-      for (const queue of [allocations, releases, extensions, deliveries, notices, maintenance]) await queue.close();
+      for (const queue of [allocations, releases, extensions, deliveries, notices, maintenance, reservations, looks]) await queue.close();
     },
   };
 }

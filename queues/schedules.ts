@@ -19,6 +19,18 @@ export const SCHEDULES = [
   { name: 'cleanup', recurrence: { cron: '0 2 * * *', tz: 'UTC' } },
 ] as const satisfies readonly Schedule[];
 
+/** The recurring jobs of the reservations worker. */
+export const RESERVATION_SCHEDULES = [
+  { name: 'reservations', recurrence: { everyMs: SECOND } },
+  { name: 'reservation-series', recurrence: { everyMs: 10 * MINUTE } },
+] as const satisfies readonly Schedule[];
+
+/** Every recurring job, whichever worker runs it. */
+export const ALL_SCHEDULES = [...SCHEDULES, ...RESERVATION_SCHEDULES] as const;
+
+/** The name of a recurring job. */
+export type ScheduledJobName = (typeof ALL_SCHEDULES)[number]['name'];
+
 /**
  * @param expiryTickSeconds  how often due allocations are ended
  * @param cleanupTimeZone    IANA zone of the daily cleanup

@@ -26,6 +26,7 @@ export interface Metrics {
   readonly reconciled: Counter<'repair'>;
   readonly waitEstimates: Counter<'within'>;
   readonly httpDuration: Histogram<'method' | 'route' | 'status'>;
+  readonly reservations: Counter<'change'>;
   readonly scheduledRuns: Counter<'job' | 'outcome'>;
 }
 
@@ -72,6 +73,9 @@ export function createMetrics(processName: string): Metrics {
       'within',
     ]),
     httpDuration: histogram('scheduler_http_seconds', 'HTTP answers by route and status', ['method', 'route', 'status']),
+    reservations: counter('scheduler_reservations_total', 'What became of reservations: started, reminded, expired, failed and so on', [
+      'change',
+    ]),
     scheduledRuns: counter('scheduler_scheduled_runs_total', 'Runs of scheduled jobs by outcome', ['job', 'outcome']),
   };
 }

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import type { MaintenanceJobName } from '../../queues/jobs/maintenance.ts';
-import { type Recurrence, SCHEDULES } from '../../queues/schedules.ts';
+import { ALL_SCHEDULES, type Recurrence, type ScheduledJobName } from '../../queues/schedules.ts';
 import { SchedulerError } from '../../shared/errors.ts';
 import { pauseJob, readRuns, type ScheduledJobRow } from '../../shared/store/scheduled-runs.ts';
 import type { ServerDeps } from '../deps.ts';
@@ -44,7 +43,7 @@ export function jobRoutes(api: Api, deps: ServerDeps): void {
     },
   );
 
-  const change = (verb: string, summary: string, description: string, apply: (name: MaintenanceJobName, by: string) => Promise<void>) =>
+  const change = (verb: string, summary: string, description: string, apply: (name: ScheduledJobName, by: string) => Promise<void>) =>
     api.post(
       `/scheduler/jobs/:name/${verb}`,
       {
@@ -60,7 +59,7 @@ export function jobRoutes(api: Api, deps: ServerDeps): void {
         },
       },
       async (request) => {
-        const known = SCHEDULES.find(({ name }) => name === request.params.name);
+        const known = ALL_SCHEDULES.find(({ name }) => name === request.params.name);
         if (known === undefined) throw new SchedulerError('NOT_FOUND', { messages: ['There is no such job.'] });
         await apply(known.name, request.caller.key);
         const changed = (await listJobs(deps)).find(({ name }) => name === known.name);
@@ -88,7 +87,7 @@ async function listJobs({ producer, store, logger }: ServerDeps): Promise<z.outp
     }),
     readRuns(store),
   ]);
-  return SCHEDULES.map(({ name, recurrence }) => {
+  return ALL_SCHEDULES.map(({ name, recurrence }) => {
     const state = states.find((each) => each.name === name);
     const run = runs.find((each) => each.job === name);
     return viewJob(name, state?.recurrence ?? recurrence, state?.nextRunAt, run);

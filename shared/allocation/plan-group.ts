@@ -19,7 +19,14 @@ export interface LockedDevice extends Size {
 
 /** What becomes of one request of the group. */
 export type Decision =
-  | { readonly kind: 'granted'; readonly device: LockedDevice; readonly quotaUnchecked: boolean; readonly balanceUnchecked: boolean }
+  /** `until`: the lease ends then, whatever duration was asked for. */
+  | {
+      readonly kind: 'granted';
+      readonly device: LockedDevice;
+      readonly quotaUnchecked: boolean;
+      readonly balanceUnchecked: boolean;
+      readonly until?: Date;
+    }
   | { readonly kind: 'refused'; readonly refusal: Refusal }
   /** `caps`: the largest device its user's limits leave room for. `parked`: why it is passed over for now. */
   | { readonly kind: 'waiting'; readonly reason: string; readonly caps: Caps; readonly parked: Parked | null }

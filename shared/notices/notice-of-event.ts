@@ -16,6 +16,14 @@ const NOTICES: Readonly<Record<string, (payload: unknown) => OutboxNotice | unde
     // There is nobody left to tell when the user is gone.
     return endReason === undefined || endReason === 'user_deleted' ? undefined : notice('device_released', { ...body, endReason });
   }),
+  'scheduler.reservation.created': telling('scheduler.reservation.created', (body) => notice('reservation_created', body)),
+  'scheduler.reservation.cancelled': telling('scheduler.reservation.cancelled', (body) => notice('reservation_cancelled', body)),
+  'scheduler.reservation.reminder': telling('scheduler.reservation.reminder', (body) => notice('reservation_reminder', body)),
+  'scheduler.reservation.executed': telling('scheduler.reservation.executed', (body) =>
+    body.deviceId === null ? undefined : notice('reservation_executed', { ...body, deviceId: body.deviceId }),
+  ),
+  'scheduler.reservation.failed': telling('scheduler.reservation.failed', (body) => notice('reservation_failed', body)),
+  'scheduler.reservation.expired': telling('scheduler.reservation.expired', (body) => notice('reservation_expired', body)),
 };
 
 /** The routing keys people are told of. */

@@ -27,15 +27,14 @@ export function isOpen(status: ReservationStatus): boolean {
 }
 
 /** Ends that took the device from its holder although the reservation went on: it failed. After any other it is completed. */
-export const FAILING_ENDS = [
-  'no_show',
-  'holder_lost',
-  'device_failed',
-  'device_maintenance',
-  'device_deleted',
-] as const satisfies readonly EndReason[];
+export const FAILING_ENDS = ['no_show', 'device_failed', 'device_maintenance', 'device_deleted'] as const satisfies readonly EndReason[];
 
 /** What an executing reservation becomes when its allocation ends. */
 export function statusAfterEnd(reason: EndReason): 'completed' | 'failed' {
   return FAILING_ENDS.some((failing) => failing === reason) ? 'failed' : 'completed';
+}
+
+/** The code a reservation fails with when its allocation ends like that. */
+export function failureAfterEnd(reason: EndReason): 'NO_SHOW' | 'NO_DEVICE_AVAILABLE' {
+  return reason === 'no_show' ? 'NO_SHOW' : 'NO_DEVICE_AVAILABLE';
 }

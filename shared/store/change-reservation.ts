@@ -1,6 +1,5 @@
 import type { Refusal } from '../allocation/decide-eligibility.ts';
 import { reservationEvent } from '../events.ts';
-import { notice } from '../notices/notice.ts';
 import type { ChangedReservation } from '../reservation/asked-reservation.ts';
 import { decideChange } from '../reservation/decide-change.ts';
 import { decideReserve } from '../reservation/decide-reserve.ts';
@@ -113,7 +112,7 @@ async function write(
       FROM devices d
       WHERE r.id = ${reservationId}::uuid AND r.status IN ('pending', 'confirmed') AND d.id = ${deviceId}::uuid AND ${fits(booking)} AND ${isBookable(booking)}
       RETURNING r.*
-    ), told AS (${tell([{ of: reservationId, traceId, rows: [told] }])})
+    ), told AS (${tell([{ of: reservationId, traceId, events: [told] }])})
     SELECT ${RESERVATION} FROM changed r`;
   return row;
 }
@@ -157,14 +156,11 @@ export async function cancelSeries(store: Store, reservationId: string, reach: R
 /** Cancels locked rows that are open. */
 async function cancelAll(tx: Transaction, rows: readonly ReservationRecord[], cancelReason: string | null): Promise<ReservationRecord[]> {
   if (rows.length === 0) return [];
-  const told = rows.map((row) => {
-    const booked = bookingOf(row);
-    const events = [
-      reservationEvent('scheduler.reservation.cancelled', booked, { cancelReason }),
-      notice('reservation_cancelled', { ...booked, cancelReason }),
-    ];
-    return { of: row.reservationId, traceId: row.traceId, rows: events };
-  });
+  const told = rows.map((row) => ({
+    of: row.reservationId,
+    traceId: row.traceId,
+    events: [reservationEvent('scheduler.reservation.cancelled', bookingOf(row), { cancelReason })],
+  }));
   return tx.$queryRaw<ReservationRecord[]>`
     WITH changed AS (
       UPDATE reservations r SET status = 'cancelled', cancel_reason = ${cancelReason}, updated_at = clock_timestamp()

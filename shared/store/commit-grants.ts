@@ -168,7 +168,7 @@ function createLease(strategy: string, now: Date): Lease {
 
 function grantOf(
   request: AllocationRequest,
-  { device }: Extract<Decision, { kind: 'granted' }>,
+  { device, until }: Extract<Decision, { kind: 'granted' }>,
   { strategy, allocatedAt, expiresAt }: Lease,
 ): GrantedAllocation {
   const { durationMinutes } = request.asked;
@@ -180,7 +180,7 @@ function grantOf(
     userId: request.userId,
     tenantId: request.tenantId,
     allocatedAt,
-    expiresAt: expiresAt(durationMinutes),
+    expiresAt: until?.toISOString() ?? expiresAt(durationMinutes),
     durationMinutes,
     fence: device.fence + 1,
     strategy,

@@ -1,5 +1,6 @@
 import type { EndReason } from '../allocation/end-reason.ts';
 import { allocationEnded, type OutboxEvent } from '../events.ts';
+import { closeReservations, type FailedReservation, reservationFailed } from './close-reservations.ts';
 import { FEWER_HELD } from './node-loads.ts';
 import type { Transaction } from './store.ts';
 import { usageReport } from './usage-row.ts';
@@ -28,6 +29,7 @@ interface EndedRow {
   ended_at: Date;
   duration_seconds: number;
   end_reason: EndReason;
+  failed: FailedReservation | null;
 }
 
 /** How allocations end. `cleaningSeconds` > 0: the device is cleaned that long before it is free again. */
@@ -42,8 +44,9 @@ export interface Ending {
  * writes the events and the usage report. An allocation that is not live any more is left as it is: of two ends at the
  * same time the database picks one. Rows are taken in the order of their ids so that two groups never deadlock.
  *
- * An allocation that ran out ends at its `expires_at`, however late the sweep came: the holder pays for what was granted. One
- * that was extended meanwhile has not run out, and is left as it is.
+ * The reservation an allocation was granted for is over with it, in the same statement; one that runs out (`expired`) ends by
+ * `reservation_ended`, whichever sweep comes first. An allocation that ran out ends at its `expires_at`, however late the sweep
+ * came: the holder pays for what was granted. One that was extended meanwhile has not run out, and is left as it is.
  *
  * @param ends  which allocations and why; an id at most once
  * @returns those that were ended here
@@ -58,7 +61,9 @@ export async function endAllocations(
     WITH asked AS (
       SELECT x.id, x.reason FROM jsonb_to_recordset(${JSON.stringify(ends.map(({ allocationId, reason }) => ({ id: allocationId, reason })))}::jsonb) AS x(id uuid, reason text)
     ), live AS (
-      SELECT a.id, asked.reason, CASE WHEN asked.reason = 'expired' THEN a.expires_at ELSE greatest(now(), a.allocated_at) END AS ended_at
+      SELECT a.id, CASE WHEN asked.reason = 'expired' THEN a.expires_at ELSE greatest(now(), a.allocated_at) END AS ended_at,
+        CASE WHEN asked.reason = 'expired' AND EXISTS (SELECT FROM reservations r WHERE r.allocation_id = a.id AND r.status = 'executing')
+          THEN 'reservation_ended' ELSE asked.reason END AS reason
       FROM allocations a JOIN asked ON asked.id = a.id WHERE a.status = 'allocated' AND (asked.reason <> 'expired' OR a.expires_at <= now())
       ORDER BY a.id FOR UPDATE OF a
     ), ended AS (
@@ -73,8 +78,9 @@ export async function endAllocations(
     ), ${FEWER_HELD}, owed AS (
       INSERT INTO ledger (allocation_id, device_id, device_name, user_id, tenant_id, cpu_cores, memory_mb, storage_mb, started_at, ended_at, duration_seconds, end_reason)
       SELECT id, device_id, device_name, user_id, tenant_id, cpu_cores, memory_mb, storage_mb, allocated_at, ended_at, duration_seconds, end_reason FROM ended
-    )
-    SELECT id, device_id, user_id, tenant_id, fence, cpu_cores, memory_mb, storage_mb, ended_at, duration_seconds, end_reason FROM ended`;
+    ), closed AS (${closeReservations()})
+    SELECT e.id, e.device_id, e.user_id, e.tenant_id, e.fence, e.cpu_cores, e.memory_mb, e.storage_mb, e.ended_at, e.duration_seconds, e.end_reason, c.failed
+    FROM ended e LEFT JOIN closed c ON c.allocation_id = e.id`;
   await announce(tx, rows, new Map(ends.map(({ allocationId, traceId }) => [allocationId, traceId])));
   return rows.map(toEnded);
 }
@@ -85,7 +91,8 @@ async function announce(tx: Transaction, rows: readonly EndedRow[], traces: Read
     const ended = toEnded(row);
     const size = { cpuCores: row.cpu_cores, memoryMB: row.memory_mb, storageMB: row.storage_mb };
     const trace_id = traces.get(row.id) ?? null;
-    return [...allocationEnded(ended).map(eventRow), usageReport('decrement', { ...ended, ...size })].map((out) => ({ ...out, trace_id }));
+    const events = [...allocationEnded(ended), ...(row.failed === null ? [] : [reservationFailed(row.failed, ended.endReason)])];
+    return [...events.map(eventRow), usageReport('decrement', { ...ended, ...size })].map((out) => ({ ...out, trace_id }));
   });
   await tx.$executeRaw`
     INSERT INTO outbox (channel, topic, key, payload, trace_id)

@@ -22,7 +22,7 @@ interface DeviceRow {
 const LONGEST = 1_440;
 
 /**
- * Devices as the match of waiting requests sees them, with the minutes until their next reservation.
+ * Devices as the match of waiting requests sees them, with the minutes until their next reservation and the gap before it.
  *
  * @param which  `free`: only those that could be given out now; `any`: held ones too
  */
@@ -34,9 +34,9 @@ export async function readDevices(
   if (deviceIds.length === 0) return [];
   const rows = await tx.$queryRaw<DeviceRow[]>`
     SELECT d.id, d.tenant_id, d.type, d.provider_type, d.region, d.android_version, d.cpu_cores, d.memory_mb, d.storage_mb, d.resource_score,
-      (SELECT extract(epoch FROM min(r.starts_at) - now())::float8 / 60 FROM reservations r
+      (SELECT extract(epoch FROM min(r.starts_at - (r.blocked_until - r.ends_at)) - now())::float8 / 60 FROM reservations r
        WHERE r.device_id = d.id AND r.status IN ('pending', 'confirmed', 'executing')
-         AND tstzrange(r.starts_at, r.blocked_until) && tstzrange(now(), now() + make_interval(mins => ${LONGEST}::int))) AS free_minutes
+         AND tstzrange(r.starts_at, r.blocked_until) && tstzrange(now(), now() + make_interval(mins => ${LONGEST}::int) + interval '1 day')) AS free_minutes
     FROM devices d WHERE d.id = ANY(${deviceIds}::uuid[]) AND ${which === 'free' ? FREE : Prisma.sql`d.status <> 'deleted'`}`;
   return rows.map(toDevice);
 }

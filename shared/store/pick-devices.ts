@@ -10,7 +10,8 @@ import { pickSmallest } from './pick-smallest.ts';
 import { chooseNodes, pickOnNodes } from './pick-spread.ts';
 import type { Transaction } from './store.ts';
 
-interface DeviceRow {
+/** A device as it comes out of a statement. */
+export interface PickedRow {
   id: string;
   name: string;
   status: string;
@@ -91,8 +92,8 @@ function walk({ passes, strategy }: Pick<Picking, 'passes' | 'strategy'>, not: r
 }
 
 async function readDevices(tx: Transaction, statement: Prisma.Sql): Promise<PickedDevice[]> {
-  const [row] = await tx.$queryRaw<{ devices: DeviceRow[] | null }[]>(statement);
-  return (row?.devices ?? []).map(toDevice);
+  const [row] = await tx.$queryRaw<{ devices: PickedRow[] | null }[]>(statement);
+  return (row?.devices ?? []).map(toPicked);
 }
 
 /**
@@ -135,7 +136,8 @@ function toSize(row: { cpu_cores: number; memory_mb: number; storage_mb: number 
   return { cpuCores: row.cpu_cores, memoryMB: row.memory_mb, storageMB: row.storage_mb };
 }
 
-function toDevice(row: DeviceRow): PickedDevice {
+/** The row as the plan of a group sees it. */
+export function toPicked(row: PickedRow): PickedDevice {
   return {
     ...toSize(row),
     id: row.id,

@@ -1,7 +1,6 @@
 import { Prisma } from '../../prisma/generated/client.ts';
 import type { Tier } from '../allocation/tier.ts';
 import { type BookingFacts, type OutboxEvent, reservationEvent } from '../events.ts';
-import { notice, type OutboxNotice } from '../notices/notice.ts';
 import type { ReservationStatus } from '../reservation/reservation.ts';
 
 /** A reservation as it stands. Times are instants of the database's clock. */
@@ -65,30 +64,25 @@ export function bookingOf(
   };
 }
 
-/** What is told of a reservation: events to the platform, notices to the user. */
+/** What is told of a reservation. Notices to its user follow from the events (decision 20). */
 export interface Told {
   readonly of: string;
   readonly traceId: string | null;
-  readonly rows: readonly (OutboxEvent | OutboxNotice)[];
+  readonly events: readonly OutboxEvent[];
 }
 
 /** Told when one was made. */
 export function toldOfCreation(booked: BookingFacts, traceId: string | null): Told {
-  const rows = [reservationEvent('scheduler.reservation.created', booked, {}), notice('reservation_created', booked)];
-  return { of: booked.reservationId, traceId, rows };
+  return { of: booked.reservationId, traceId, events: [reservationEvent('scheduler.reservation.created', booked, {})] };
 }
 
-/** Told when one has failed, before it began or while it ran. */
+/** Told when one could not begin, or could not be booked at all. */
 export function toldOfFailure(
   booked: BookingFacts,
-  failure: { code: string; reason: string; queueId: string | null },
+  failure: { readonly code: string; readonly reason: string; readonly queueId: string | null },
   traceId: string | null,
 ): Told {
-  const rows = [
-    reservationEvent('scheduler.reservation.failed', booked, failure),
-    notice('reservation_failed', { ...booked, code: failure.code }),
-  ];
-  return { of: booked.reservationId, traceId, rows };
+  return { of: booked.reservationId, traceId, events: [reservationEvent('scheduler.reservation.failed', booked, failure)] };
 }
 
 /**
@@ -96,23 +90,12 @@ export function toldOfFailure(
  * told AS (${tell(told)})`. Rows of reservations that did not change are not written.
  */
 export function tell(told: readonly Told[]): Prisma.Sql {
-  const rows = told.flatMap(({ of, traceId, rows: each }) =>
-    each.map((row) => ({
-      of,
-      event_id: 'event_id' in row ? row.event_id : null,
-      channel: 'event_id' in row ? 'notice' : 'event',
-      topic: row.topic,
-      key: row.key,
-      payload: row.payload,
-      trace_id: traceId,
-    })),
-  );
+  const rows = told.flatMap(({ of, traceId, events }) => events.map((event) => ({ of, ...event, trace_id: traceId })));
   return Prisma.sql`
-    INSERT INTO outbox (event_id, channel, topic, key, payload, trace_id)
-    SELECT coalesce(x.event_id, gen_random_uuid()), x.channel, x.topic, x.key, x.payload, x.trace_id
-    FROM ROWS FROM (jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS (of uuid, event_id uuid, channel text, topic text, key text, payload jsonb, trace_id text))
-      WITH ORDINALITY AS x(of, event_id, channel, topic, key, payload, trace_id, position)
+    INSERT INTO outbox (channel, topic, key, payload, trace_id)
+    SELECT 'event', x.topic, x.key, x.payload, x.trace_id
+    FROM ROWS FROM (jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS (of uuid, topic text, key text, payload jsonb, trace_id text))
+      WITH ORDINALITY AS x(of, topic, key, payload, trace_id, position)
     JOIN changed ON changed.id = x.of
-    ORDER BY x.position
-    ON CONFLICT DO NOTHING`;
+    ORDER BY x.position`;
 }

@@ -8,11 +8,11 @@ import { checked, type JobHandler } from '../../shared/run/queue-worker.ts';
 import type { RedisClient } from '../../shared/run/redis.ts';
 import { cleanUp, type Retention } from '../../shared/store/cleanup.ts';
 import type { EndedAllocation } from '../../shared/store/end-allocations.ts';
+import { type Run, runOnce, tickOf } from '../../shared/store/run-once.ts';
 import type { Store } from '../../shared/store/store.ts';
 import { type AutoExtendSettings, autoExtend } from './auto-extend.ts';
 import { expire } from './expire.ts';
 import { reconcile } from './reconcile.ts';
-import { type Run, runOnce } from './run-once.ts';
 
 export interface MaintenanceParts {
   readonly store: Store;
@@ -72,10 +72,4 @@ export function createHandlers(parts: MaintenanceParts & { readonly capacity: Ca
     'billing-retry': handler('billing-retry'),
     cleanup: handler('cleanup'),
   };
-}
-
-/** The time a schedule meant, from the id BullMQ gives to its jobs (`repeat:<name>:<ms>`). */
-function tickOf(jobId: string): number | undefined {
-  const ms = /:(\d{1,15})$/.exec(jobId)?.[1];
-  return ms === undefined ? undefined : Number(ms);
 }

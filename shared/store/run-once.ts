@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { messageOf } from '../../shared/errors.ts';
-import type { Logger } from '../../shared/logger.ts';
-import type { Metrics } from '../../shared/metrics.ts';
-import { claimRun, endRun, type RunClaim, renewRun } from '../../shared/store/scheduled-runs.ts';
-import type { Store } from '../../shared/store/store.ts';
+import { messageOf } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+import type { Metrics } from '../metrics.ts';
+import { claimRun, endRun, type RunClaim, renewRun } from './scheduled-runs.ts';
+import type { Store } from './store.ts';
 
 /** One run of a scheduled job; its result is kept and shown. */
 export type Run = (signal: AbortSignal) => Promise<Readonly<Record<string, unknown>>>;
@@ -73,4 +73,10 @@ async function held({ store, metrics, logger }: RunOnceParts, claim: RunClaim, g
   } finally {
     clearInterval(renewal);
   }
+}
+
+/** The time a schedule meant, from the id BullMQ gives to its jobs (`repeat:<name>:<ms>`). */
+export function tickOf(jobId: string): number | undefined {
+  const ms = /:(\d{1,15})$/.exec(jobId)?.[1];
+  return ms === undefined ? undefined : Number(ms);
 }

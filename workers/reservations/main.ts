@@ -1,0 +1,88 @@
+import { RESERVATION_SCHEDULES } from '../../queues/schedules.ts';
+import { openFacts } from '../../shared/clients/open-facts.ts';
+import type { Config } from '../../shared/config.ts';
+import { createLogger, type Logger } from '../../shared/logger.ts';
+import { createMetrics, type Metrics } from '../../shared/metrics.ts';
+import { RESOURCE_BASED } from '../../shared/placement/strategy.ts';
+import { readConfig } from '../../shared/read-config.ts';
+import { serveMetrics } from '../../shared/run/metrics-server.ts';
+import { type Life, runProcess } from '../../shared/run/process.ts';
+import { openRedis, type RedisClient } from '../../shared/run/redis.ts';
+import { createStore, type Store } from '../../shared/store/store.ts';
+import { watchStrategy } from '../../shared/store/strategy-watch.ts';
+import type { ReservationParts } from './handlers.ts';
+import { startReservations } from './start-reservations.ts';
+
+const NAME = 'worker-reservations';
+
+const config = readConfig();
+const logger = createLogger(NAME, config.LOG_LEVEL);
+await runProcess(NAME, (life) => start(life, config, logger), { shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT * 1_000, logger });
+
+/** Opens what reservations need and starts looking after them. */
+async function start(life: Life, config: Config, logger: Logger): Promise<void> {
+  const metrics = createMetrics(NAME);
+  const redisAddress = { url: config.REDIS_URL, clusterNodes: config.REDIS_CLUSTER_NODES };
+  const store = createStore({
+    databaseUrl: config.DATABASE_URL,
+    poolSize: Math.min(config.DB_POOL_SIZE, 8),
+    acquireTimeoutMs: config.DB_ACQUIRE_TIMEOUT_MS,
+    statementTimeoutMs: config.DB_STATEMENT_TIMEOUT_MS,
+    applicationName: NAME,
+  });
+  life.onClose('store', store.close);
+  const redis = await openRedis(life, 'producer', redisAddress, logger);
+  const strategy = await watchStrategy(store, RESOURCE_BASED, logger);
+  life.onClose('strategy', strategy.close);
+  const worker = await startReservations({
+    ...partsOf(life, config, { store, redis, metrics, logger, strategy: strategy.current }),
+    redisAddress,
+    schedules: RESERVATION_SCHEDULES,
+  });
+  life.onClose('reservations worker', worker.close);
+
+  const health = () => ({ queue: worker.healthy() });
+  await serveMetrics(life, {
+    host: config.METRICS_HOST,
+    port: config.METRICS_PORT_OF_WORKER,
+    registry: metrics.registry,
+    health,
+    logger,
+  });
+}
+
+interface Opened {
+  readonly strategy: ReservationParts['strategy'];
+  readonly store: Store;
+  readonly redis: RedisClient;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+}
+
+function partsOf(life: Life, config: Config, opened: Opened): ReservationParts {
+  const facts = openFacts({
+    ...opened,
+    prefix: config.QUEUE_PREFIX,
+    serviceSecret: config.SERVICE_TOKEN_SECRET,
+    userServiceUrl: config.USER_SERVICE_URL,
+    billingServiceUrl: config.BILLING_SERVICE_URL,
+    quotaTtlSeconds: config.QUOTA_CACHE_TTL,
+    balanceTtlSeconds: config.BALANCE_CACHE_TTL,
+    lastKnownOnError: config.QUOTA_ALLOW_ON_ERROR,
+  });
+  life.onClose('neighbours', facts.close);
+  return {
+    ...opened,
+    prefix: config.QUEUE_PREFIX,
+    quotaOf: facts.quota.quotaOf,
+    balanceOf: facts.balance.balanceOf,
+    policy: {
+      quotaAllowOnError: config.QUOTA_ALLOW_ON_ERROR,
+      fallbackMaxDevices: config.QUOTA_FALLBACK_MAX_DEVICES,
+      billingAllowOnError: config.BILLING_ALLOW_ON_ERROR,
+    },
+    ending: { cleaningSeconds: config.CLEANING_TIMEOUT },
+    noShowSeconds: config.NO_SHOW_MINUTES * 60,
+    rules: { gapSeconds: Math.max(config.TURNAROUND_SECONDS, config.CLEANING_TIMEOUT), horizonDays: config.RESERVATION_HORIZON_DAYS },
+  };
+}
