@@ -126,6 +126,15 @@ describe('the packed client, installed in an empty project', () => {
     expect(installed.filter((name) => names.includes(name))).toEqual([]);
   });
 
+  test('comes from a project that names libraries of the servers in one version only', async () => {
+    const read = async (path: string) =>
+      JSON.parse(await readFile(join(REPOSITORY, path), 'utf8')) as Record<string, Record<string, string>>;
+    const [ours, servers] = [await read('package.json'), await read('server/package.json')];
+    const both = Object.keys(ours['devDependencies'] ?? {}).filter((name) => name in (servers['dependencies'] ?? {}));
+    expect(both).toEqual(expect.arrayContaining(['@bull-board/api', '@prisma/client', 'amqplib', 'got', 'opossum']));
+    for (const name of both) expect(ours['devDependencies']?.[name]).toBe(servers['dependencies']?.[name]);
+  });
+
   test('exports the client and nothing else', async () => {
     const other = run(process.execPath, ['--input-type=module', '-e', "await import('cloudphone-scheduler/dist/queues/producer.js')"], {
       cwd: project,
