@@ -2,6 +2,8 @@ import { z } from 'zod';
 import { TIERS } from '../shared/allocation/tier.ts';
 import { ERRORS, SchedulerError } from '../shared/errors.ts';
 import type { GrantOfRequest, RequestState } from '../shared/store/requests.ts';
+import type { WaitFacts } from '../shared/store/wait-facts.ts';
+import { estimatedStart, viewEstimate } from './queue-view.ts';
 
 const instant = z.string().describe('ISO 8601, UTC');
 
@@ -30,7 +32,8 @@ export const requestAnswer = z.object({
   code: z.string().optional().describe('Why it was refused, cancelled or timed out'),
   reason: z.string().optional().describe('The same in words; for a waiting request what it waits for'),
   details: z.record(z.string(), z.unknown()).optional(),
-  position: z.int().optional().describe('Place among the waiting, 1 is next'),
+  position: z.int().optional().describe('Place among the waiting who could take the same devices, 1 is next'),
+  estimatedStart: estimatedStart.optional(),
   allocationId: z.string().optional(),
   createdAt: instant,
   deadline: instant.nullable(),
@@ -42,6 +45,7 @@ export const acceptedAnswer = z.object({
   requestId: z.string(),
   status: z.enum(['pending', 'waiting']),
   position: z.int().optional(),
+  estimatedStart: estimatedStart.optional(),
   reason: z.string(),
 });
 
@@ -62,8 +66,8 @@ export function viewGrant(state: RequestState, grant: GrantOfRequest, mayConnect
   };
 }
 
-/** @param position  place among the waiting, if it waits */
-export function viewRequest(state: RequestState, position: number | undefined): z.output<typeof requestAnswer> {
+/** @param waiting  how it waits, if it does */
+export function viewRequest(state: RequestState, waiting: WaitFacts | undefined): z.output<typeof requestAnswer> {
   return {
     requestId: state.requestId,
     userId: state.userId,
@@ -71,14 +75,19 @@ export function viewRequest(state: RequestState, position: number | undefined): 
     tier: state.tier,
     status: state.status,
     ...(state.code === null ? {} : { code: state.code }),
-    ...(state.reason === null ? {} : { reason: state.reason }),
+    ...(waiting !== undefined ? { reason: waiting.reason } : state.reason === null ? {} : { reason: state.reason }),
     ...(state.details === undefined ? {} : { details: { ...state.details } }),
-    ...(position === undefined ? {} : { position }),
+    ...(waiting === undefined ? {} : viewPlace(waiting)),
     ...(state.grant === null ? {} : { allocationId: state.grant.allocationId }),
     createdAt: state.createdAt.toISOString(),
     deadline: state.deadline?.toISOString() ?? null,
     decidedAt: state.decidedAt?.toISOString() ?? null,
   };
+}
+
+/** Place and expectation of a waiting request. */
+export function viewPlace({ aheadCount, estimate }: WaitFacts) {
+  return { position: aheadCount + 1, ...(estimate === undefined ? {} : { estimatedStart: viewEstimate(estimate) }) };
 }
 
 /** The refusal a decided request without a device stands for. */

@@ -25,6 +25,8 @@ import { importRoutes } from './routes/import.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { probeRoutes } from './routes/probes.ts';
+import { queueRoutes } from './routes/queue.ts';
+import { queueListRoutes } from './routes/queue-list.ts';
 import { releaseRoutes } from './routes/release.ts';
 import { requestRoutes } from './routes/requests.ts';
 import { reservationListRoutes } from './routes/reservation-list.ts';
@@ -81,6 +83,8 @@ function registerRoutes(api: Api, deps: ServerDeps, counters: Awaited<ReturnType
   releaseRoutes(api, deps);
   extendRoutes(api, deps);
   requestRoutes(api, deps);
+  queueListRoutes(api, deps);
+  queueRoutes(api, deps);
   availableRoutes(api, deps, counters.read);
   allocationRoutes(api, deps);
   heartbeatRoutes(api, deps);

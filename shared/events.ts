@@ -54,10 +54,10 @@ export const EVENTS = {
     additionalMinutes: z.int().positive(),
     extendCount: z.int().positive(),
   }),
-  'scheduler.queue.joined': z.strictObject(entry),
+  'scheduler.queue.joined': z.strictObject({ ...entry, maxWaitMinutes: z.int().nonnegative() }),
   'scheduler.queue.cancelled': z.strictObject({ ...entry, cancelReason: z.string().nullable() }),
   'scheduler.queue.fulfilled': z.strictObject({ ...entry, deviceId: id, allocationId: id, waitedMinutes: z.int().nonnegative() }),
-  'scheduler.queue.expired': z.strictObject({ ...entry, expiryReason: z.string() }),
+  'scheduler.queue.expired': z.strictObject({ ...entry, expiryReason: z.string(), waitedMinutes: z.int().nonnegative() }),
   'scheduler.reservation.created': z.strictObject(booking),
   'scheduler.reservation.updated': z.strictObject(booking),
   'scheduler.reservation.cancelled': z.strictObject({ ...booking, cancelReason: z.string().nullable() }),
@@ -193,8 +193,8 @@ function entryOf({ requestId, userId, tier }: EntryFacts) {
 }
 
 /** A request began to wait. */
-export function queueJoined(entry: EntryFacts): OutboxEvent<'scheduler.queue.joined'> {
-  return { topic: 'scheduler.queue.joined', key: entry.requestId, payload: entryOf(entry) };
+export function queueJoined(entry: EntryFacts, maxWaitMinutes: number): OutboxEvent<'scheduler.queue.joined'> {
+  return { topic: 'scheduler.queue.joined', key: entry.requestId, payload: { ...entryOf(entry), maxWaitMinutes } };
 }
 
 /** Somebody who waited does no longer: withdrawn, or refused for a reason that waiting cannot help. */
@@ -216,8 +216,8 @@ export function queueFulfilled(
 }
 
 /** The longest wait is over. */
-export function queueExpired(entry: EntryFacts, expiryReason: string): OutboxEvent<'scheduler.queue.expired'> {
-  return { topic: 'scheduler.queue.expired', key: entry.requestId, payload: { ...entryOf(entry), expiryReason } };
+export function queueExpired(entry: EntryFacts, expiryReason: string, waitedMinutes: number): OutboxEvent<'scheduler.queue.expired'> {
+  return { topic: 'scheduler.queue.expired', key: entry.requestId, payload: { ...entryOf(entry), expiryReason, waitedMinutes } };
 }
 
 /** What every event of a reservation says. Times are ISO 8601 in UTC. */

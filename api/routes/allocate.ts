@@ -3,13 +3,14 @@ import { askedAllocation } from '../../shared/allocation/asked.ts';
 import type { AllocationRequest } from '../../shared/allocation/facts.ts';
 import { partyId } from '../../shared/allocation/party-id.ts';
 import { TIER_WORDS } from '../../shared/allocation/tier.ts';
+import { tellEstimate } from '../../shared/store/wait-facts.ts';
 import { askAllocation, createBacklogGuard, requestIdFor } from '../ask-allocation.ts';
 import { assertMayActFor, type Caller, tenantFor, tierFor } from '../caller.ts';
 import type { ServerDeps } from '../deps.ts';
 import { sendError, success, successOf } from '../envelope.ts';
 import { assertOwnTenant } from '../own-tenant.ts';
 import { traceIdOf } from '../request-context.ts';
-import { acceptedAnswer, allocationAnswer, refusalOf, viewGrant } from '../request-view.ts';
+import { acceptedAnswer, allocationAnswer, refusalOf, viewGrant, viewPlace } from '../request-view.ts';
 import { type Api, errorAnswers, noQuery } from '../route-schema.ts';
 
 const LONGEST_WAIT_MS = 30_000;
@@ -59,11 +60,12 @@ export function allocateRoutes(api: Api, deps: ServerDeps): void {
       const { grant } = state;
       if (waitMs > 0 && grant !== null) return reply.code(201).send(success(request, viewGrant(state, grant, mayConnect(caller, userId))));
       if (waitMs > 0 && state.status !== 'pending' && state.status !== 'waiting') return sendError(request, reply, refusalOf(state));
-      const waiting = state.status === 'waiting';
+      const waiting = state.status === 'waiting' ? await tellEstimate(deps.store, state.requestId) : undefined;
       const answer = {
         requestId: state.requestId,
-        status: waiting ? ('waiting' as const) : ('pending' as const),
+        status: state.status === 'waiting' ? ('waiting' as const) : ('pending' as const),
         reason: state.reason ?? 'PENDING',
+        ...(waiting === undefined ? {} : viewPlace(waiting)),
       };
       return reply.code(202).header('location', `/scheduler/requests/${state.requestId}`).send(success(request, answer));
     },

@@ -1,5 +1,6 @@
 import { SchedulerError } from '../../shared/errors.ts';
-import { cancelRequest, positionOf, type RequestState, readRequest } from '../../shared/store/requests.ts';
+import { cancelRequest, type RequestState, readRequest } from '../../shared/store/requests.ts';
+import { readWaitFacts } from '../../shared/store/wait-facts.ts';
 import { type Caller, reachOf } from '../caller.ts';
 import type { ServerDeps } from '../deps.ts';
 import { success, successOf } from '../envelope.ts';
@@ -22,8 +23,8 @@ export function requestRoutes(api: Api, deps: ServerDeps): void {
     },
     async (request) => {
       const state = await find(deps, request.params.id, request.caller);
-      const position = state.status === 'waiting' ? await positionOf(deps.store, state.requestId) : undefined;
-      return success(request, viewRequest(state, position));
+      const waiting = state.status === 'waiting' ? await readWaitFacts(deps.store, state.requestId) : undefined;
+      return success(request, viewRequest(state, waiting));
     },
   );
 

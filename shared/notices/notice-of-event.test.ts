@@ -1,5 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
-import { allocationEnded, allocationRefused, deviceAllocated } from '../events.ts';
+import {
+  allocationEnded,
+  allocationRefused,
+  deviceAllocated,
+  queueCancelled,
+  queueExpired,
+  queueFulfilled,
+  queueJoined,
+} from '../events.ts';
 import { noticeOfEvent, TOLD_TOPICS } from './notice-of-event.ts';
 
 const holder = {
@@ -48,6 +56,25 @@ describe('the notice of an event', () => {
     const { allocationId: requestId, userId, tenantId } = holder;
     const event = allocationRefused({ requestId, userId, tenantId, code, reason: 'because' });
     expect(told([event])).toEqual([['allocation_failed', { userId: 'ann', data: { requestId, code } }]]);
+  });
+
+  test('the stations of a wait are told', () => {
+    const entry = { requestId: holder.allocationId, userId: 'ann', tier: 'vip' as const };
+    const { allocationId, deviceId } = holder;
+    const queueId = entry.requestId;
+    expect(
+      told([
+        queueJoined(entry, 30),
+        queueFulfilled(entry, { allocationId, deviceId, waitedMinutes: 3 }),
+        queueExpired(entry, 'REQUEST_TIMED_OUT', 30),
+        queueCancelled(entry, null),
+      ]),
+    ).toEqual([
+      ['queue_joined', { userId: 'ann', data: { queueId, maxWaitMinutes: 30 } }],
+      ['queue_fulfilled', { userId: 'ann', data: { queueId, allocationId, deviceId, waitedMinutes: 3 } }],
+      ['queue_expired', { userId: 'ann', data: { queueId, waitedMinutes: 30 } }],
+      ['queue_cancelled', { userId: 'ann', data: { queueId, cancelReason: null } }],
+    ]);
   });
 
   test('a body that is not as it should be, and an event that is nobody’s business, tell nothing', () => {

@@ -24,6 +24,10 @@ const NOTICES: Readonly<Record<string, (payload: unknown) => OutboxNotice | unde
   ),
   'scheduler.reservation.failed': telling('scheduler.reservation.failed', (body) => notice('reservation_failed', body)),
   'scheduler.reservation.expired': telling('scheduler.reservation.expired', (body) => notice('reservation_expired', body)),
+  'scheduler.queue.joined': telling('scheduler.queue.joined', (body) => notice('queue_joined', body)),
+  'scheduler.queue.fulfilled': telling('scheduler.queue.fulfilled', (body) => notice('queue_fulfilled', body)),
+  'scheduler.queue.expired': telling('scheduler.queue.expired', (body) => notice('queue_expired', body)),
+  'scheduler.queue.cancelled': telling('scheduler.queue.cancelled', (body) => notice('queue_cancelled', body)),
 };
 
 /** The routing keys people are told of. */

@@ -1,4 +1,5 @@
 import type { AllocationRequest } from '../allocation/facts.ts';
+import { leaveQueue } from './join-queue.ts';
 import type { Store } from './store.ts';
 import { translated } from './store-errors.ts';
 
@@ -7,6 +8,7 @@ export type Cancellation = 'cancelled' | 'decided' | 'unknown';
 
 /** Withdraws an undecided request of a caller. Cancel against grant: the database picks one. */
 export async function cancelOwnRequest(store: Store, requestId: string, caller: string): Promise<Cancellation> {
+  if (await leaveQueue(store, requestId, { kind: 'caller', caller })) return 'cancelled';
   const [row] = await translated(store.prisma.$queryRaw<{ status: string }[]>`
     WITH cancelled AS (
       UPDATE requests SET status = 'cancelled', code = 'REQUEST_CANCELLED', decided_at = now()

@@ -2,6 +2,7 @@ import type { AskedAllocation } from '../allocation/asked.ts';
 import type { AllocationRequest } from '../allocation/facts.ts';
 import type { Tier } from '../allocation/tier.ts';
 import { type ErrorCode, type ErrorDetails, isErrorCode } from '../errors.ts';
+import { leaveQueue } from './join-queue.ts';
 import { type Reach, withinReach } from './reach.ts';
 import type { Store } from './store.ts';
 import { translated } from './store-errors.ts';
@@ -112,35 +113,13 @@ export async function readRequest(store: Store, requestId: string, reach: Reach)
 
 /** Cancels a request nobody has decided yet. False: it is decided, or not within reach. */
 export async function cancelRequest(store: Store, requestId: string, reach: Reach): Promise<boolean> {
+  if (await leaveQueue(store, requestId, reach)) return true;
   const changed = await translated(
     store.prisma.$executeRaw`
       UPDATE requests r SET status = 'cancelled', code = 'REQUEST_CANCELLED', decided_at = now()
       WHERE r.id = ${requestId}::uuid AND r.status IN ('pending', 'waiting') AND ${withinReach(reach, 'r')}`,
   );
   return changed === 1;
-}
-
-/**
- * How many waiting requests are served before this one, plus one: higher tiers first, oldest first within a tier.
- * Nothing unless it is waiting. Counts to 10 000 at most: beyond that the exact place says nothing more.
- */
-export async function positionOf(store: Store, requestId: string): Promise<number | undefined> {
-  const rows = await translated(
-    store.prisma.$queryRaw<{ ahead: number }[]>`
-      WITH mine AS (
-        SELECT id, waiting_since, array_position(ARRAY['free', 'standard', 'vip', 'premium', 'enterprise'], tier) AS rank
-        FROM requests WHERE id = ${requestId}::uuid AND status = 'waiting'
-      )
-      SELECT (SELECT count(*)::int FROM (
-        SELECT 1 FROM requests r
-        WHERE r.status = 'waiting' AND (
-          greatest(array_position(ARRAY['free', 'standard', 'vip', 'premium', 'enterprise'], r.tier), 2) > greatest(mine.rank, 2)
-          OR (greatest(array_position(ARRAY['free', 'standard', 'vip', 'premium', 'enterprise'], r.tier), 2) = greatest(mine.rank, 2)
-              AND (r.waiting_since, r.id) < (mine.waiting_since, mine.id)))
-        LIMIT 10000) AS earlier) AS ahead
-      FROM mine`,
-  );
-  return rows[0] === undefined ? undefined : rows[0].ahead + 1;
 }
 
 function toState(row: RequestRow): RequestState {

@@ -47,13 +47,14 @@ export interface LateRequest {
 /** Ends requests whose deadline has passed undecided. */
 export async function timeOutRequests(store: Store, limit: number): Promise<LateRequest[]> {
   return store.transaction(async (tx) => {
-    const rows = await tx.$queryRaw<(RequestRow & { reply_to: string | null; waited: boolean })[]>`
+    const rows = await tx.$queryRaw<LateRow[]>`
       WITH late AS (
         SELECT id, status = 'waiting' AS waited FROM requests WHERE status IN ('pending', 'waiting') AND deadline <= now()
         LIMIT ${limit} FOR UPDATE SKIP LOCKED
       )
       UPDATE requests r SET status = 'timed_out', code = 'REQUEST_TIMED_OUT', decided_at = now() FROM late WHERE r.id = late.id
-      RETURNING r.id, r.source, r.user_id, r.tenant_id, r.tier, r.trace_id, r.reply_to, late.waited`;
+      RETURNING r.id, r.source, r.user_id, r.tenant_id, r.tier, r.trace_id, r.reply_to, late.waited,
+        floor(extract(epoch FROM now() - coalesce(r.waiting_since, r.created_at)) / 60)::int AS waited_minutes`;
     const events = rows.flatMap((row) => lateEvents(row).map((event) => ({ ...event, trace_id: row.trace_id })));
     await tx.$executeRaw`
       INSERT INTO outbox (channel, topic, key, payload, trace_id)
@@ -63,11 +64,17 @@ export async function timeOutRequests(store: Store, limit: number): Promise<Late
   });
 }
 
-function lateEvents(row: RequestRow & { waited: boolean }): OutboxEvent[] {
-  const { id: requestId, user_id: userId, tenant_id: tenantId, tier, waited } = row;
+interface LateRow extends RequestRow {
+  readonly reply_to: string | null;
+  readonly waited: boolean;
+  readonly waited_minutes: number;
+}
+
+function lateEvents(row: LateRow): OutboxEvent[] {
+  const { id: requestId, user_id: userId, tenant_id: tenantId, tier, waited, waited_minutes: minutes } = row;
   const code = 'REQUEST_TIMED_OUT';
   const failed = allocationRefused({ requestId, userId, tenantId, code, reason: 'not decided before its deadline' });
-  return waited ? [failed, queueExpired({ requestId, userId, tier }, code)] : [failed];
+  return waited ? [failed, queueExpired({ requestId, userId, tier }, code, minutes)] : [failed];
 }
 
 function toRequest(row: RequestRow): UndecidedRequest {

@@ -11,8 +11,8 @@ const MINUTE_MS = 60_000;
 
 /** What the row of a request holds while it waits. What is not said is kept. */
 export interface WaitingColumns {
-  readonly flow?: string;
-  readonly rank_at?: string;
+  readonly flow: string;
+  readonly rank_at: string;
   readonly needs: readonly number[];
   readonly wanted_device: string | null;
   readonly parked: string | null;
@@ -39,15 +39,15 @@ export async function waitingColumns(
     tx,
     newcomers.map((request) => ({ flow: flowOf(request), tier: request.tier })),
   );
-  const places = new Map(
-    newcomers.map((request, index) => [request.requestId, { flow: flowOf(request), rank_at: ranks[index]?.toISOString() ?? '' }]),
-  );
+  const ranked = new Map(newcomers.map(({ requestId }, index) => [requestId, ranks[index]]));
   return new Map(
     waiting.flatMap(({ request, replyTo }) => {
       const decision = decisions.get(request.requestId);
       if (decision?.kind !== 'waiting') return [];
       const columns: WaitingColumns = {
-        ...places.get(request.requestId),
+        flow: flowOf(request),
+        // A row that has its place keeps it: what is said here is not written then, but has to be whole.
+        rank_at: (ranked.get(request.requestId) ?? new Date(0)).toISOString(),
         needs: needsOf(request.asked, decision.caps),
         wanted_device: request.asked.devicePreferences?.deviceId ?? null,
         parked: decision.parked,
@@ -67,14 +67,14 @@ export function queueEvents(
   now: Date,
 ): OutboxEvent[] {
   const waited = existing?.status === 'waiting';
-  if (outcome.status === 'waiting') return waited ? [] : [queueJoined(request)];
+  if (outcome.status === 'waiting') return waited ? [] : [queueJoined(request, request.asked.maxWaitMinutes)];
   if (!waited) return [];
   const waitedMinutes = Math.floor(Math.max(0, now.getTime() - (existing.waitingSince?.getTime() ?? now.getTime())) / MINUTE_MS);
   switch (outcome.status) {
     case 'granted':
       return [queueFulfilled(request, { ...outcome.allocation, waitedMinutes })];
     case 'timed_out':
-      return [queueExpired(request, outcome.code)];
+      return [queueExpired(request, outcome.code, waitedMinutes)];
     case 'refused':
       return [queueCancelled(request, outcome.code)];
     case 'cancelled':
