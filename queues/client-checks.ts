@@ -3,8 +3,10 @@ import { z } from 'zod';
 import { type AskedAllocationInput, askedAllocation } from '../shared/allocation/asked.ts';
 import { partyId } from '../shared/allocation/party-id.ts';
 import { DEFAULT_TIER, type TIER_WORDS, tierOf } from '../shared/allocation/tier.ts';
-import type { NotAccepted } from './client-results.ts';
+import type { AskedReservationInput } from '../shared/reservation/asked-reservation.ts';
+import type { NotAccepted, ReserveResult } from './client-results.ts';
 import type { NewAllocate } from './jobs/allocate.ts';
+import { type NewReserve, reservePayload } from './jobs/reserve.ts';
 
 /** What is asked for. `requestId`: your own UUID makes repeating the call, also after a crash, harmless. */
 export interface AllocateOptions extends AskedAllocationInput {
@@ -30,6 +32,27 @@ export function checkRequest(
   }
   const problems = [...problemsOf(wish.error), ...problemsOf(who.error), ...(known === undefined ? ['tier: is not known'] : [])];
   return { status: 'refused', requestId, code: 'VALIDATION_FAILED', reason: problems.join('; '), details: { problems } };
+}
+
+/** What is booked. `reservationId`: your own UUID makes repeating the call, also after a crash, harmless. Times are ISO 8601. */
+export interface ReserveOptions extends AskedReservationInput {
+  readonly reservationId?: string;
+  readonly tenantId?: string | null;
+  readonly tier?: (typeof TIER_WORDS)[number];
+}
+
+/** Turns a caller's words into a job, as they were said, or into the refusal that says what is wrong with them. */
+export function checkReservation(
+  request: ReserveOptions & { readonly userId: string; readonly reservationId: string },
+  caller: string,
+  replyTo: string,
+): NewReserve | Extract<ReserveResult, { code: 'VALIDATION_FAILED' }> {
+  const { userId, reservationId, tenantId = null, tier = DEFAULT_TIER, ...asked } = request;
+  const job = { reservationId, caller, userId, tenantId, tier: tierOf(tier), asked, replyTo };
+  const checked = reservePayload.safeParse(job);
+  if (checked.success) return { ...job, tier: checked.data.tier };
+  const problems = problemsOf(checked.error);
+  return { status: 'refused', reservationId, code: 'VALIDATION_FAILED', reason: problems.join('; '), details: { problems } };
 }
 
 /** Tells a job from a refusal. */

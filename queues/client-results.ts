@@ -3,6 +3,7 @@ import type { ErrorDetails } from '../shared/errors.ts';
 import type { CancelOutcome } from './jobs/cancel.ts';
 import type { ExtendedItem, ExtendOutcome } from './jobs/extend.ts';
 import type { ReleaseOutcome } from './jobs/release.ts';
+import type { ReserveJobOutcome } from './jobs/reserve.ts';
 
 /** Not decided within the time given: nothing is lost, ask `waitFor(requestId)` or `status(requestId)`. */
 export interface StillPending {
@@ -67,4 +68,20 @@ export function isCancelOutcome(value: unknown): value is CancelOutcome {
 
 function hasStatus(value: unknown, statuses: readonly unknown[]): value is { status: unknown } {
   return typeof value === 'object' && value !== null && 'status' in value && statuses.includes(value.status);
+}
+
+/** What becomes of a reservation. `pending`: it was not decided within the time given; ask again with the same id. */
+export type ReserveResult =
+  | ReserveJobOutcome
+  | { readonly status: 'pending'; readonly reservationId: string }
+  | {
+      readonly status: 'refused';
+      readonly reservationId: string;
+      readonly code: 'VALIDATION_FAILED';
+      readonly reason: string;
+      readonly details?: ErrorDetails;
+    };
+
+export function isReserveOutcome(value: unknown): value is ReserveJobOutcome {
+  return hasStatus(value, ['reserved', 'refused']);
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { SchedulerError } from '../shared/errors.ts';
 import type { ConnectionLog } from '../shared/run/redis.ts';
 import { awaitOutcomes, type CallKind, enqueue, readOutcomes, type Waiting } from './client-calls.ts';
-import { type AllocateOptions, checkRequest, isNewAllocate, problemsOf } from './client-checks.ts';
+import { type AllocateOptions, checkRequest, checkReservation, isNewAllocate, problemsOf, type ReserveOptions } from './client-checks.ts';
 import { ClientConnection } from './client-connection.ts';
 import {
   type AllocateResult,
@@ -12,18 +12,21 @@ import {
   isCancelOutcome,
   isExtendOutcome,
   isReleaseOutcome,
+  isReserveOutcome,
   type ReleaseResult,
   type RequestStatus,
+  type ReserveResult,
 } from './client-results.ts';
 import type { AllocateOutcome, NewAllocate } from './jobs/allocate.ts';
 import type { CancelOutcome } from './jobs/cancel.ts';
 import { type ExtendOutcome, extendPayload } from './jobs/extend.ts';
 import { type ReleaseOutcome, releasePayload } from './jobs/release.ts';
+import type { ReserveJobOutcome } from './jobs/reserve.ts';
 import { QUEUES } from './names.ts';
 import { createProducer, type Producer } from './producer.ts';
 
 export { type ErrorCode, SchedulerError } from '../shared/errors.ts';
-export type { AllocateOptions } from './client-checks.ts';
+export type { AllocateOptions, ReserveOptions } from './client-checks.ts';
 export type {
   AllocateResult,
   CancelResult,
@@ -31,6 +34,7 @@ export type {
   NotAccepted,
   ReleaseResult,
   RequestStatus,
+  ReserveResult,
   StillPending,
 } from './client-results.ts';
 export type { AllocateOutcome, GrantedAllocation } from './jobs/allocate.ts';
@@ -91,6 +95,7 @@ const ALLOCATE_CALL: CallKind<AllocateOutcome> = {
 const WAIT_FOR_CALL: CallKind<AllocateOutcome> = { ...ALLOCATE_CALL, isFinal: ({ status }) => status !== 'waiting' };
 const RELEASE_CALL: CallKind<ReleaseOutcome> = { queue: QUEUES.release, isOutcome: isReleaseOutcome, isFinal: () => true };
 const EXTEND_CALL: CallKind<ExtendOutcome> = { queue: QUEUES.extend, isOutcome: isExtendOutcome, isFinal: () => true };
+const RESERVE_CALL: CallKind<ReserveJobOutcome> = { queue: QUEUES.reserve, isOutcome: isReserveOutcome, isFinal: () => true };
 const CANCEL_CALL: CallKind<CancelOutcome> = { queue: QUEUES.release, isOutcome: isCancelOutcome, isFinal: () => true };
 
 const SILENT: ConnectionLog = { warn: () => undefined, info: () => undefined };
@@ -170,6 +175,18 @@ export class SchedulerClient {
     }
     const outcome = await this.#call(EXTEND_CALL, extendId, () => this.#producer.extend(parsed.data), wait);
     return outcome?.items[0] ?? { status: 'pending', extendId };
+  }
+
+  /**
+   * Reserves a device for a time to come, or with `recurrence` a series. Repeating it with the same `reservationId` finds what
+   * was booked. Reading, changing and cancelling go over HTTP.
+   */
+  async reserve(userId: string, options: ReserveOptions, wait: WaitOptions = {}): Promise<ReserveResult> {
+    const reservationId = options.reservationId ?? randomUUID();
+    const checked = checkReservation({ ...options, userId, reservationId }, this.#caller, this.#connection.instance);
+    if ('status' in checked) return checked;
+    const outcome = await this.#call(RESERVE_CALL, reservationId, () => this.#producer.reserve(checked), wait);
+    return outcome ?? { status: 'pending', reservationId };
   }
 
   /** Withdraws a request that is not decided yet; `REQUEST_DECIDED` when it is too late. */

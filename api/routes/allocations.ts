@@ -13,6 +13,7 @@ import {
   readAllocation,
 } from '../../shared/store/allocation-history.ts';
 import { readAllocationStats } from '../../shared/store/allocation-stats.ts';
+import { noteShown } from '../../shared/store/read-reservations.ts';
 import { readActiveStrategy } from '../../shared/store/strategies.ts';
 import { assertMayActFor, type Caller, reachOf, tenantFor } from '../caller.ts';
 import { decodeCursor, encodeCursor } from '../cursor.ts';
@@ -152,6 +153,8 @@ export function allocationRoutes(api: Api, deps: ServerDeps): void {
     async (request) => {
       const allocation = await readAllocation(deps.store, request.params.id, reachOf(request.caller));
       if (allocation === undefined) throw new SchedulerError('ALLOCATION_NOT_FOUND');
+      // Who asks how to reach the device of a reservation has come for it.
+      if (isHolder(allocation, request.caller)) await noteShown(deps.store, allocation.allocationId);
       return success(request, viewWhole(allocation, request.caller));
     },
   );
@@ -172,8 +175,12 @@ export function viewRecord(allocation: AllocationRecord): z.output<typeof record
   };
 }
 
+function isHolder({ status, userId }: AllocationRecord, caller: Caller): boolean {
+  return status === 'allocated' && (caller.role === 'service' || caller.id === userId);
+}
+
 function viewWhole({ adbHost, adbPort, ledger, ...allocation }: AllocationWhole, caller: Caller): z.output<typeof wholeAnswer> {
-  const holds = allocation.status === 'allocated' && (caller.role === 'service' || caller.id === allocation.userId);
+  const holds = isHolder(allocation, caller);
   return {
     ...viewRecord(allocation),
     ...(holds && adbHost !== null ? { adbHost } : {}),

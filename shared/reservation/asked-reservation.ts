@@ -9,7 +9,7 @@ export const MAX_RESERVED_MINUTES = 1_440;
 const naturalNumber = z.int().min(0).max(2_147_483_647);
 
 const instant = z.iso
-  .datetime({ offset: true })
+  .datetime({ offset: true, abort: true })
   .refine((text) => new Date(text).getTime() >= 0 && new Date(text).getUTCFullYear() < 9_999, 'must lie between 1970 and 9998')
   .transform((text) => new Date(text));
 

@@ -93,6 +93,17 @@ const RULES: readonly Rule[] = [
         OR (a.status <> 'allocated') AND (coalesce(o.released, 0), coalesce(o.decremented, 0)) <> (1, 1)
         OR (a.status = 'allocated') AND (coalesce(o.released, 0), coalesce(o.decremented, 0)) <> (0, 0))`,
   },
+  {
+    name: 'no lease reaches into a reservation of its device',
+    broken: Prisma.sql`SELECT a.id::text AS what FROM allocations a JOIN reservations r ON r.device_id = a.device_id AND r.allocation_id IS DISTINCT FROM a.id
+      WHERE a.status = 'allocated' AND r.status IN ('pending', 'confirmed', 'executing')
+        AND a.expires_at > r.starts_at - (r.blocked_until - r.ends_at) AND a.allocated_at < r.blocked_until`,
+  },
+  {
+    name: 'a reservation is executing as long as its allocation lives',
+    broken: Prisma.sql`SELECT r.id::text AS what FROM reservations r JOIN allocations a ON a.id = r.allocation_id
+      WHERE (r.status = 'executing') <> (a.status = 'allocated')`,
+  },
 ];
 
 /**

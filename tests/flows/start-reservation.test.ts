@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Queue } from 'bullmq';
+import { SchedulerClient } from '../../queues/client.ts';
 import { RESERVATION_SCHEDULES } from '../../queues/schedules.ts';
 import type { QuotaFact } from '../../shared/allocation/facts.ts';
 import { expireDue } from '../../shared/store/expire.ts';
@@ -393,5 +394,39 @@ describe('plain SQL', () => {
     expect((await bookDirectly(bench.store, { inMinutes: 90 })).status).toBe('refused');
     expect((await bookDirectly(bench.store, { inMinutes: 120 })).status).toBe('reserved');
     expect(first.status).toBe('confirmed');
+  });
+});
+
+describe('the client', () => {
+  it('books for a user, once or as a series, and says what is wrong', async () => {
+    await bench.addDevices(2);
+    const redis = await openRedis('producer', redisAddress());
+    const worker = await startReservations({ ...parts, redis, redisAddress: redisAddress(), schedules: [], keepEveryMs: 60_000 });
+    const client = new SchedulerClient({ redis: { url: redisAddress().url }, service: 'shop', prefix: bench.prefix });
+    const reservationId = randomUUID();
+    const reservedStartTime = new Date(Date.now() + 3_600_000).toISOString();
+    try {
+      const asked = { reservationId, reservedStartTime, durationMinutes: 30 };
+      const first = await client.reserve('ann', asked, { timeoutMs: 20_000 });
+      expect(first).toMatchObject({ status: 'reserved', reservationId, reservedStartTime });
+      expect(await client.reserve('ann', asked, { timeoutMs: 20_000 })).toEqual(first);
+      expect(await client.reserve('ann', { reservedStartTime, durationMinutes: 30 }, { timeoutMs: 20_000 })).toMatchObject({
+        status: 'refused',
+        code: 'RESERVATION_CONFLICT',
+      });
+      const recurrence = { frequency: 'daily', count: 3, timeZone: 'Asia/Shanghai' } as const;
+      const series = await client.reserve('bob', { reservedStartTime, durationMinutes: 30, recurrence }, { timeoutMs: 20_000 });
+      expect(series).toMatchObject({ status: 'reserved', reservations: [{}, {}, {}], missed: [] });
+      expect(await client.reserve('cyd', { reservedStartTime: 'soon', durationMinutes: 5 })).toMatchObject({
+        status: 'refused',
+        code: 'VALIDATION_FAILED',
+        details: { problems: [expect.stringContaining('reservedStartTime'), expect.stringContaining('durationMinutes')] },
+      });
+      expect(await bench.store.prisma.reservation.count()).toBe(4);
+    } finally {
+      await client.close();
+      await worker.close();
+      redis.disconnect();
+    }
   });
 });
