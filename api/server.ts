@@ -33,6 +33,7 @@ import { reservationListRoutes } from './routes/reservation-list.ts';
 import { reservationRoutes } from './routes/reservations.ts';
 import { settingsRoutes } from './routes/settings.ts';
 import { strategyRoutes } from './routes/strategies.ts';
+import { userRoutes } from './routes/users.ts';
 import { securityHeaders } from './security-headers.ts';
 
 const BODY_LIMIT_BYTES = 1024 * 1024;
@@ -100,4 +101,5 @@ function registerRoutes(api: Api, deps: ServerDeps, counters: Awaited<ReturnType
   operationRoutes(api, deps);
   deadLetterRoutes(api, deps);
   jobRoutes(api, deps);
+  userRoutes(api, deps);
 }

@@ -74,6 +74,8 @@ export interface Producer {
   underWay(requestIds: readonly string[]): Promise<ReadonlySet<string>>;
   /** The words of a request whose allocate job is still there, finished or not. */
   asked(requestId: string): Promise<AllocatePayload | undefined>;
+  /** The words of requests whose allocate jobs failed for good, the latest first. */
+  failed(limit: number): Promise<AllocatePayload[]>;
   /** Allocate jobs that wait. */
   waiting(): Promise<number>;
   close(): Promise<void>;
@@ -167,6 +169,11 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
     return words === null ? undefined : allocateJob.payload.safeParse(JSON.parse(words)).data;
   }
 
+  async function failed(limit: number): Promise<AllocatePayload[]> {
+    const jobs = await allocations.getFailed(0, limit - 1);
+    return jobs.flatMap((job) => (job.name === allocateJob.name ? (allocateJob.payload.safeParse(job.data).data ?? []) : []));
+  }
+
   const releaseMany = (payloads: readonly ReleasePayload[]) =>
     addAll(
       releases,
@@ -220,6 +227,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
       }),
     hasJob: (queue, id) => asQueueError(async () => (await redis.exists(`${prefix}:${queue}:${id}`)) === 1),
     underWay: (requestIds) => asQueueError(() => underWay(requestIds)),
+    failed: (limit) => asQueueError(() => failed(limit)),
     asked: (requestId) => asQueueError(() => asked(requestId)),
     waiting: () => asQueueError(async () => (await redis.zcard(`${jobKeys}:prioritized`)) + (await redis.llen(`${jobKeys}:wait`))),
     close: async () => {

@@ -15,6 +15,8 @@ export const SCHEDULES = [
   { name: 'auto-extend', recurrence: { everyMs: 10 * SECOND } },
   { name: 'reconcile', recurrence: { everyMs: MINUTE } },
   { name: 'waitlist', recurrence: { everyMs: 5 * SECOND } },
+  { name: 'expiring-soon', recurrence: { everyMs: 30 * SECOND } },
+  { name: 'stats', recurrence: { everyMs: 60 * MINUTE } },
   { name: 'billing-retry', recurrence: { everyMs: 15 * MINUTE } },
   { name: 'cleanup', recurrence: { cron: '0 2 * * *', tz: 'UTC' } },
 ] as const satisfies readonly Schedule[];

@@ -15,6 +15,13 @@ export async function readOutcomesById(store: Store, requestIds: readonly string
   return new Map(outcomes.map((outcome) => [outcome.requestId, outcome]));
 }
 
+/** Which of these requests have a row. */
+export async function readKnownRequests(store: Store, requestIds: readonly string[]): Promise<ReadonlySet<string>> {
+  if (requestIds.length === 0) return new Set();
+  const rows = await translated(store.prisma.$queryRaw<{ id: string }[]>`SELECT id FROM requests WHERE id = ANY(${requestIds}::uuid[])`);
+  return new Set(rows.map(({ id }) => id));
+}
+
 /** How an allocation stands. `end` is there once it has ended. */
 export interface StandingAllocation {
   readonly allocationId: string;

@@ -82,7 +82,7 @@ describe('accepted requests', () => {
     await addDevices(store, alike(40));
     const logger = createLogger('test', 'silent');
     const schedules = schedulesFor({ expiryTickSeconds: 1, cleanupTimeZone: 'UTC' });
-    const retention = { idempotencyHours: 24, outboxDays: 2, inboxDays: 30 };
+    const retention = { allocationDays: 30, idempotencyHours: 24, outboxDays: 2, inboxDays: 30 };
     const maintenance = await startMaintenance({
       store,
       redis,

@@ -52,6 +52,7 @@ const ROUTES: Readonly<Record<string, 'open' | 'caller' | 'administrative'>> = {
   'POST /scheduler/devices/{id}/drain': 'administrative',
   'POST /scheduler/devices/{id}/activate': 'administrative',
   'POST /scheduler/devices/import': 'administrative',
+  'GET /scheduler/users/{userId}': 'administrative',
   'GET /scheduler/jobs': 'administrative',
   'POST /scheduler/jobs/{name}/run': 'administrative',
   'POST /scheduler/jobs/{name}/pause': 'administrative',

@@ -29,7 +29,7 @@ beforeAll(async () => {
     producer,
     cleaningSeconds: 0,
     heartbeatGraceSeconds: 10,
-    retention: { idempotencyHours: 24, outboxDays: 2, inboxDays: 30 },
+    retention: { allocationDays: 30, idempotencyHours: 24, outboxDays: 2, inboxDays: 30 },
     autoExtend: { balance: wired.balance, rules: RENEWAL, leadSeconds: 120 },
     schedules: schedulesFor({ expiryTickSeconds: 1, cleanupTimeZone: 'UTC' }),
     keepEveryMs: 50,
@@ -119,7 +119,9 @@ describe('the schedules', () => {
         'billing-retry',
         'cleanup',
         'expire',
+        'expiring-soon',
         'reconcile',
+        'stats',
         'waitlist',
       ]);
       await queue.removeJobScheduler('expire');

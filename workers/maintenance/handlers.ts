@@ -9,10 +9,12 @@ import type { RedisClient } from '../../shared/run/redis.ts';
 import { cleanUp, type Retention } from '../../shared/store/cleanup.ts';
 import type { EndedAllocation } from '../../shared/store/end-allocations.ts';
 import { type Run, runOnce, tickOf } from '../../shared/store/run-once.ts';
+import { takeSnapshots } from '../../shared/store/stats-snapshot.ts';
 import type { Store } from '../../shared/store/store.ts';
 import { type AutoExtendSettings, autoExtend } from './auto-extend.ts';
 import { expire } from './expire.ts';
 import { reconcile } from './reconcile.ts';
+import { tellAllExpiringSoon } from './tell-expiring-soon.ts';
 
 export interface MaintenanceParts {
   readonly store: Store;
@@ -58,6 +60,8 @@ export function createHandlers(parts: MaintenanceParts & { readonly capacity: Ca
       await told();
       return {};
     },
+    'expiring-soon': (signal) => tellAllExpiringSoon(store, signal),
+    stats: async () => ({ snapshots: await takeSnapshots(store) }),
     cleanup: (signal) => cleanUp(store, parts.retention, signal),
   };
   const handler = (name: MaintenanceJobName) =>
@@ -70,6 +74,8 @@ export function createHandlers(parts: MaintenanceParts & { readonly capacity: Ca
     reconcile: handler('reconcile'),
     waitlist: handler('waitlist'),
     'billing-retry': handler('billing-retry'),
+    'expiring-soon': handler('expiring-soon'),
+    stats: handler('stats'),
     cleanup: handler('cleanup'),
   };
 }

@@ -54,7 +54,12 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
     producer,
     cleaningSeconds: config.CLEANING_TIMEOUT,
     heartbeatGraceSeconds: config.HEARTBEAT_GRACE,
-    retention: { idempotencyHours: config.IDEMPOTENCY_RETENTION_HOURS, outboxDays: OUTBOX_DAYS, inboxDays: config.RETENTION_DAYS },
+    retention: {
+      allocationDays: config.RETENTION_DAYS,
+      idempotencyHours: config.IDEMPOTENCY_RETENTION_HOURS,
+      outboxDays: OUTBOX_DAYS,
+      inboxDays: config.RETENTION_DAYS,
+    },
     autoExtend: {
       balance,
       rules: {

@@ -1,6 +1,11 @@
+import { requestOf } from '../../queues/jobs/allocate.ts';
 import type { Producer } from '../../queues/producer.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Metrics } from '../../shared/metrics.ts';
+import { readKnownRequests } from '../../shared/store/batch-rows.ts';
+import { forgetUnstuck } from '../../shared/store/end-in-batches.ts';
+import { repairHolds } from '../../shared/store/repair-holds.ts';
+import { readRuns } from '../../shared/store/scheduled-runs.ts';
 import type { Store } from '../../shared/store/store.ts';
 import { tidyStrategies } from '../../shared/store/strategies.ts';
 import { claimUndecided, timeOutRequests, type UndecidedRequest } from '../../shared/store/undecided.ts';
@@ -17,15 +22,26 @@ export interface ReconcileParts {
 const GRACE_S = 10;
 /** Requests looked at in one round. */
 const BATCH = 1_000;
+/** Devices compared with their allocations in one run: a fleet of a million is through in less than an hour. */
+const HOLDS = 20_000;
+/** Failed jobs looked at in one run. */
+const FAILED_JOBS = 200;
+
+/** What one run repaired. `holdsCheckedTo`: where the next one goes on with the fleet; nothing: at its beginning. */
+export interface Reconciled {
+  readonly handedOut: number;
+  readonly timedOut: number;
+  readonly jobsRevived: number;
+  readonly holdsRepaired: number;
+  readonly holdsCheckedTo: string | null;
+}
 
 /**
  * Repairs what a lost Redis or a killed process left behind: pending requests without a job are handed out again, oldest
- * first; requests past their deadline are ended. Running a request twice changes nothing, so a doubt is resolved by
- * handing it out.
- *
- * @returns how many were handed out again and timed out
+ * first; requests past their deadline are ended; jobs of a client that failed before there was a row are tried again;
+ * devices say what their allocations say. Running a request twice changes nothing, so a doubt is resolved by handing it out.
  */
-export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Promise<{ handedOut: number; timedOut: number }> {
+export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Promise<Readonly<Record<keyof Reconciled, unknown>>> {
   const timedOut = (await timeOutRequests(parts.store, BATCH)).length;
   let handedOut = 0;
   for (;;) {
@@ -34,11 +50,48 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
     handedOut += await handOutLost(parts, undecided);
     if (undecided.length < BATCH) break;
   }
-  parts.metrics.reconciled.inc({ repair: 'request-handed-out' }, handedOut);
-  parts.metrics.reconciled.inc({ repair: 'request-timed-out' }, timedOut);
-  if (handedOut + timedOut > 0) parts.logger.warn({ handedOut, timedOut }, 'reconciled requests');
+  const jobsRevived = await reviveJobs(parts);
+  const holds = await repairHolds(parts.store, await holdsCheckedTo(parts.store), HOLDS);
+  await forgetUnstuck(parts.store);
   await tidy(parts);
-  return { handedOut, timedOut };
+  const repairs = { handedOut, timedOut, jobsRevived, holdsRepaired: holds.repaired.length };
+  note(parts, repairs, holds.repaired);
+  return { ...repairs, holdsCheckedTo: holds.checkedTo };
+}
+
+function note(
+  { metrics, logger }: ReconcileParts,
+  repairs: Readonly<Record<'handedOut' | 'timedOut' | 'jobsRevived' | 'holdsRepaired', number>>,
+  devices: readonly string[],
+): void {
+  metrics.reconciled.inc({ repair: 'request-handed-out' }, repairs.handedOut);
+  metrics.reconciled.inc({ repair: 'request-timed-out' }, repairs.timedOut);
+  metrics.reconciled.inc({ repair: 'job-revived' }, repairs.jobsRevived);
+  metrics.reconciled.inc({ repair: 'hold-repaired' }, repairs.holdsRepaired);
+  if (Object.values(repairs).some((count) => count > 0)) logger.warn({ ...repairs, devices }, 'reconciled');
+}
+
+/** Jobs that failed for good although their request was never decided: a client's, whose row is written when it is decided. */
+async function reviveJobs({ store, producer }: ReconcileParts): Promise<number> {
+  const failed = await producer.failed(FAILED_JOBS);
+  const known = await readKnownRequests(
+    store,
+    failed.map(({ requestId }) => requestId),
+  );
+  const lost = failed.filter(({ requestId, asked, acceptedAt }) => !known.has(requestId) && isInTime(asked.maxWaitMinutes, acceptedAt));
+  await producer.allocateAgain(lost.map((payload) => ({ ...requestOf(payload), createdAt: new Date(payload.acceptedAt) })));
+  return lost.length;
+}
+
+/** Nobody is given a device later than they would have waited for one. */
+function isInTime(maxWaitMinutes: number, acceptedAt: number): boolean {
+  return Date.now() < acceptedAt + maxWaitMinutes * 60_000;
+}
+
+async function holdsCheckedTo(store: Store): Promise<string | null> {
+  const last = (await readRuns(store)).find(({ job }) => job === 'reconcile')?.lastResult;
+  const checkedTo = typeof last === 'object' && last !== null && 'holdsCheckedTo' in last ? last.holdsCheckedTo : null;
+  return typeof checkedTo === 'string' ? checkedTo : null;
 }
 
 async function handOutLost({ producer }: ReconcileParts, undecided: readonly UndecidedRequest[]): Promise<number> {

@@ -20,7 +20,7 @@ export interface MaintenanceDependencies extends MaintenanceParts {
 /** Longest run of one job, ms. */
 const JOB_DEADLINE_MS = 5 * 60_000;
 /** Each schedule has at most one job at a time; this many different ones may run at once. */
-const CONCURRENCY = 5;
+const CONCURRENCY = 20;
 
 /**
  * Starts the scheduled jobs: the schedules themselves and the worker that runs what is due. When the schedules were gone,
