@@ -171,10 +171,7 @@ describe('one run', () => {
   const { signal } = new AbortController();
 
   test('never overlaps another of the same job; a tick gives way, who asked for it waits', async () => {
-    let release = () => undefined as void;
-    const gate = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const { promise: gate, resolve: release } = Promise.withResolvers<void>();
     const long = runOnce(parts(), { job: 'j', at: 1_000, signal }, async () => {
       await gate;
       return { first: true };
