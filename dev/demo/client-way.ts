@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { SchedulerClient } from '../../queues/client.ts';
 import type { RequestStatus } from '../../queues/client-results.ts';
 import { messageOf } from '../../shared/errors.ts';
-import type { Told, WayIn } from './way-in.ts';
+import { MORE_MINUTES, type Told, type WayIn } from './way-in.ts';
 
 export interface ClientWayOptions {
   readonly redisUrl: string;
@@ -48,6 +48,12 @@ export function createClientWay({ redisUrl, clusterNodes, prefix, service, onRet
         if (now.kind !== 'waiting') return now;
       }
     },
+    extend: ({ id }, allocationId, fence) =>
+      again(async () => {
+        const named = { allocationId, additionalMinutes: MORE_MINUTES, extendId: id, ...(fence === undefined ? {} : { fence }) };
+        const result = await client.extend(named, { timeoutMs: PATIENCE_MS });
+        return result.status === 'pending' ? undefined : { refusedFor: result.status === 'refused' ? result.code : undefined };
+      }, `extension of ${allocationId}`).then(({ refusedFor }) => refusedFor),
     release: async (_plan, allocationId, fence) => {
       const named = { allocationId, ...(fence === undefined ? {} : { fence }) };
       await again(async () => {

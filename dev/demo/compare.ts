@@ -54,6 +54,9 @@ export function compareOutcome({ tally, figures, backlog, standIns, events, repl
       ['unknown', unknown, 0],
       ['granted requests', figures.granted, tally.allocations.size],
     ]),
+    same('callers and store agree on every extension', [['extensions', figures.extensions, tally.extended]]),
+    same('every booking began', [['begun', tally.bookings.lateMs.length, tally.bookings.booked]]),
+    same('a batch gave back what it took', [['devices', tally.batch.released, tally.batch.taken]]),
     same('a repeated call got the same answer', [['differed', tally.differed, 0]]),
     same('billing received each ended lease once, to the second', [
       ['leases', billing.allocations, figures.ledgerRows],

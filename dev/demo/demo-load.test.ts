@@ -81,6 +81,7 @@ describe('the comparison at the end', () => {
     granted: 2,
     live: 1,
     liveCores: 4,
+    extensions: 0,
     ended: { released: 1 },
     ledgerRows: 1,
     ledgerSeconds: 9,
@@ -110,6 +111,9 @@ describe('the comparison at the end', () => {
   test.each([
     ['every request came to one end', { tally: { ...tally, faults: ['lost'] } }],
     ['callers and store agree on every grant', { tally: { ...tally, allocations: new Set(['a', 'c']) } }],
+    ['callers and store agree on every extension', { tally: { ...tally, extended: 1 } }],
+    ['every booking began', { tally: { ...tally, bookings: { ...tally.bookings, booked: 1 } } }],
+    ['a batch gave back what it took', { tally: { ...tally, batch: { taken: 2, released: 1 } } }],
     ['a repeated call got the same answer', { tally: { ...tally, differed: 1 } }],
     ['billing received each ended lease once, to the second', { standIns: { ...standIns, billing: { ...standIns.billing, seconds: 10 } } }],
     ['reported usage nets to the leases that live', { standIns: { ...standIns, user: { ...standIns.user, negative: 1 } } }],

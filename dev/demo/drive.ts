@@ -69,7 +69,12 @@ async function seeThrough(plan: PlannedRequest, lane: Lane, tally: Tally, stoppi
     tally.heldNow -= 1;
     return;
   }
-  await pause(plan.afterwards.afterMs, undefined, { signal: stopping });
+  const { afterMs } = plan.afterwards;
+  if (plan.renew) {
+    await pause(afterMs / 2, undefined, { signal: stopping });
+    await lane.use(() => extend(plan, lane, granted, tally));
+  }
+  await pause(plan.renew ? afterMs / 2 : afterMs, undefined, { signal: stopping });
   await lane.use(async () => {
     // Before the call: a device may be given to the next one before we hear that it is free.
     tally.heldNow -= 1;
@@ -78,6 +83,12 @@ async function seeThrough(plan: PlannedRequest, lane: Lane, tally: Tally, stoppi
     tally.releaseMs.push(performance.now() - askedAt);
   });
   tally.released += 1;
+}
+
+async function extend(plan: PlannedRequest, { way }: Lane, { allocationId, fence }: Granted, tally: Tally): Promise<void> {
+  const refusedFor = await way.extend(plan, allocationId, fence);
+  if (refusedFor === undefined) tally.extended += 1;
+  else tally.extendRefusals.set(refusedFor, (tally.extendRefusals.get(refusedFor) ?? 0) + 1);
 }
 
 /** Asks, waits if it has to be, and counts how it went. */

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import type { PlannedRequest } from './planned-request.ts';
-import type { Told, WayIn } from './way-in.ts';
+import { MORE_MINUTES, type Told, type WayIn } from './way-in.ts';
 
 export interface HttpWayOptions {
   readonly api: string;
@@ -35,7 +35,7 @@ const PASSING = [429, 500, 502, 503, 504];
 
 /** Asks over HTTP, with an Idempotency-Key, so that a call whose answer was lost can be made again. */
 export function createHttpWay({ api, signIn, statesTier, onRetry }: HttpWayOptions): WayIn {
-  async function call(method: 'GET' | 'POST', path: string, plan: PlannedRequest, key?: string, body?: object): Promise<Response> {
+  async function call(method: 'GET' | 'POST' | 'PUT', path: string, plan: PlannedRequest, key?: string, body?: object): Promise<Response> {
     const headers = { ...(await signIn(plan)), ...(key === undefined ? {} : { 'idempotency-key': key }) };
     const content = body === undefined ? {} : { body: JSON.stringify(body) };
     const until = performance.now() + PATIENCE_MS;
@@ -69,6 +69,13 @@ export function createHttpWay({ api, signIn, statesTier, onRetry }: HttpWayOptio
     }
   }
 
+  async function extend(plan: PlannedRequest, allocationId: string, fence: number | undefined): Promise<string | undefined> {
+    const body = { additionalMinutes: MORE_MINUTES, ...(fence === undefined ? {} : { fence }) };
+    const response = await call('PUT', `/scheduler/allocations/${allocationId}/extend`, plan, `${plan.id}:extend`, body);
+    const answer: unknown = await response.json();
+    return response.ok ? undefined : refusal.parse(answer).code;
+  }
+
   async function release(plan: PlannedRequest, allocationId: string, fence: number | undefined): Promise<void> {
     const body = { allocationId, ...(fence === undefined ? {} : { fence }) };
     const response = await call('POST', '/scheduler/devices/release', plan, `${plan.id}:release`, body);
@@ -76,7 +83,7 @@ export function createHttpWay({ api, signIn, statesTier, onRetry }: HttpWayOptio
     if (!response.ok) throw new Error(`release of ${allocationId}: ${response.status} ${text}`);
   }
 
-  return { ask, await: awaitDecision, release, close: () => Promise.resolve() };
+  return { ask, await: awaitDecision, extend, release, close: () => Promise.resolve() };
 }
 
 async function attempt(url: string, init: RequestInit): Promise<Response | Error> {

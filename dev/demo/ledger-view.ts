@@ -13,6 +13,7 @@ export interface StoreFigures {
   readonly granted: number;
   readonly live: number;
   readonly liveCores: number;
+  readonly extensions: number;
   readonly ended: Readonly<Record<string, number>>;
   readonly ledgerRows: number;
   readonly ledgerSeconds: number;
@@ -67,6 +68,7 @@ const COUNTS = `SELECT
   (SELECT count(*)::int FROM requests WHERE status = 'granted') AS granted,
   (SELECT count(*)::int FROM allocations WHERE status = 'allocated') AS live,
   (SELECT coalesce(sum(cpu_cores), 0)::int FROM allocations WHERE status = 'allocated') AS "liveCores",
+  (SELECT coalesce(sum(extend_count), 0)::int FROM allocations) AS extensions,
   (SELECT count(*)::int FROM ledger WHERE status = 'settled') AS "ledgerRows",
   (SELECT coalesce(sum(duration_seconds), 0)::int FROM ledger) AS "ledgerSeconds",
   (SELECT count(*)::int FROM outbox WHERE channel = 'usage') AS "usageReports",

@@ -15,6 +15,8 @@ const LONGEST_HOLD_MS = 45_000;
 /** Leases of the shortest length (a minute) are left to expire only this early, so that nobody waits for them at the end. */
 const EXPIRE_BEFORE_MS = 12_000;
 const HELD_AT_THE_END = 40;
+/** So short that its end is within the window in which every tier may extend. */
+const RENEWABLE_MINUTES = 25;
 
 const TIERS_DRAWN: readonly [Tier, ...Tier[]] = ['free', 'free', 'standard', 'standard', 'standard', 'vip', 'premium', 'enterprise'];
 const WAYS_DRAWN: readonly [WayName, ...WayName[]] = ['http', 'http', 'client', 'client', 'event'];
@@ -44,6 +46,7 @@ function plan(index: number, requests: number, seed: number, random: Random, tie
   const user = random.below(USERS);
   const way = random.pick(WAYS_DRAWN);
   const expires = atMs < EXPIRE_BEFORE_MS && random.chance(0.06);
+  const renew = !expires && random.chance(0.1);
   const afterwards = index >= requests - HELD_AT_THE_END ? ({ kind: 'hold' } as const) : hold(random, expires);
   return {
     id: requestId(seed, index),
@@ -52,8 +55,9 @@ function plan(index: number, requests: number, seed: number, random: Random, tie
     userId: userIdOf(user),
     tenantId: `demo-tenant-${user % TENANTS}`,
     tier: tiers[user] ?? 'standard',
-    asked: { ...wish(random), durationMinutes: expires ? 1 : 30 + random.below(91) },
+    asked: { ...wish(random), durationMinutes: expires ? 1 : renew ? RENEWABLE_MINUTES : 30 + random.below(91) },
     afterwards,
+    renew,
     twice: way === 'http' && random.chance(0.03),
   };
 }

@@ -19,6 +19,8 @@ export interface PlannedRequest {
   readonly asked: AskedAllocationInput;
   /** Release after this time (ms), leave the lease to its end, or hold the device beyond the end of the run. */
   readonly afterwards: { readonly kind: 'release'; readonly afterMs: number } | { readonly kind: 'expire' } | { readonly kind: 'hold' };
+  /** Halfway through, the device is asked for a while longer. */
+  readonly renew: boolean;
   /** Sent a second time at once, as a caller would whose connection broke. */
   readonly twice: boolean;
 }

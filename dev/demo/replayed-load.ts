@@ -35,6 +35,7 @@ export async function* replayLoad({ file, limit, speed, startsAt, seed }: Replay
       tier,
       asked: { durationMinutes, ...(Object.keys(specs).length === 0 ? {} : { preferredSpecs: specs }) },
       afterwards: { kind: 'release', afterMs: (runSeconds * MS) / speed },
+      renew: false,
       twice: false,
     };
     index += 1;

@@ -1,6 +1,9 @@
+import { signToken } from '../../cli/token.ts';
 import type { Config } from '../../shared/config.ts';
 import { importFleet } from '../cluster/import-fleet.ts';
 import { type Cluster, startCluster } from '../cluster/start-cluster.ts';
+import { takeBatch } from './batches.ts';
+import { bookAhead } from './bookings.ts';
 import { checkStore } from './check-store.ts';
 import { type ClusterLog, openClusterLog } from './cluster-log.ts';
 import { compareOutcome, standInSummary } from './compare.ts';
@@ -12,6 +15,7 @@ import { openWays } from './open-ways.ts';
 import type { DemoOptions } from './options.ts';
 import { type PreparedLoad, prepareLoad } from './prepare-load.ts';
 import { type Progress, showProgress } from './progress.ts';
+import { createServiceCall } from './service-call.ts';
 import { setAccounts } from './set-accounts.ts';
 import { settle } from './settle.ts';
 import { summarise } from './summary.ts';
@@ -107,8 +111,21 @@ async function send({ options, config, stopping }: DemoRun, stage: Stage, { load
     if (sent === killAt) cluster.kill(KILLED);
     if (sent === requests - 1) progress.phase('draining');
   };
-  await drive({ load, ways, tally, onSend, stopping });
+  const call = await serviceCall(config, cluster, tally);
+  const beside = options.trace === undefined ? [bookAhead, takeBatch] : [];
+  await Promise.all([
+    drive({ load, ways, tally, onSend, stopping }),
+    ...beside.map((errand) => errand(call, tally, options.seed, stopping)),
+  ]);
   await Promise.all(Object.values(ways).map((way) => way.close()));
+}
+
+async function serviceCall(config: Config, { addresses }: Cluster, tally: Tally) {
+  const secrets = { userSecret: config.JWT_SECRET, serviceSecret: config.SERVICE_TOKEN_SECRET };
+  const headers = { 'x-service-token': await signToken({ service: 'demo', expiresIn: '7200' }, secrets) };
+  return createServiceCall(addresses.api, headers, () => {
+    tally.retries += 1;
+  });
 }
 
 /** Waits until everything has left, compares, and prints the summary. */

@@ -66,6 +66,7 @@ function decisionRows(tally: Tally): Row[] {
 function leaseRows({ tally, figures }: Outcome, devices: number): Row[] {
   return [
     ['most devices held at once', `${count(tally.heldMost)} of ${count(devices)}`],
+    ['extended', [count(tally.extended), ...[...tally.extendRefusals].map(([code, number]) => `${code} ${count(number)}`)].join(', ')],
     ['released', `${count(tally.released)}: ${spread(tally.releaseMs)}`],
     [
       'ended',
@@ -74,7 +75,14 @@ function leaseRows({ tally, figures }: Outcome, devices: number): Row[] {
         .join(', ') || 'none',
     ],
     ['still held', count(figures.live)],
+    ['taken by one batch', count(tally.batch.taken)],
+    ['booked ahead', bookingsInWords(tally.bookings)],
   ];
+}
+
+function bookingsInWords({ booked, refusals, lateMs }: Tally['bookings']): string {
+  const refused = [...refusals].map(([code, number]) => `, ${code} ${count(number)}`).join('');
+  return `${count(booked)}${refused}; ${count(lateMs.length)} begun, at most ${ms(percentile(lateMs, 1))} after their time`;
 }
 
 function leavingRows({ standIns, figures, events }: Outcome): Row[] {

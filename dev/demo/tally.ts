@@ -17,11 +17,22 @@ export interface TenantTally {
   readonly decisionMs: number[];
 }
 
+/** What became of bookings. `lateMs`: of each that has begun, how long after its time. */
+interface BookingTally {
+  booked: number;
+  readonly refusals: Map<string, number>;
+  readonly lateMs: number[];
+}
+
 /** Everything the driver counts. */
 export interface Tally {
   readonly ways: Readonly<Record<WayName, WayTally>>;
   readonly tenants: Map<string, TenantTally>;
   readonly refusals: Map<string, number>;
+  readonly extendRefusals: Map<string, number>;
+  readonly bookings: BookingTally;
+  /** Devices taken by one call, and given back by one. */
+  readonly batch: { taken: number; released: number };
   /** Waits of requests that got a device after all, ms. */
   readonly waitMs: number[];
   readonly releaseMs: number[];
@@ -36,6 +47,7 @@ export interface Tally {
   heldNow: number;
   heldMost: number;
   released: number;
+  extended: number;
   leftToExpire: number;
   heldOn: number;
   sentTwice: number;
@@ -52,6 +64,9 @@ export function createTally(): Tally {
     ways: { http: way(), client: way(), event: way() },
     tenants: new Map(),
     refusals: new Map(),
+    extendRefusals: new Map(),
+    bookings: { booked: 0, refusals: new Map(), lateMs: [] },
+    batch: { taken: 0, released: 0 },
     waitMs: [],
     releaseMs: [],
     allocations: new Set(),
@@ -63,6 +78,7 @@ export function createTally(): Tally {
     heldNow: 0,
     heldMost: 0,
     released: 0,
+    extended: 0,
     leftToExpire: 0,
     heldOn: 0,
     sentTwice: 0,

@@ -1,5 +1,8 @@
 import type { PlannedRequest } from './planned-request.ts';
 
+/** How much longer a device is wanted when it is asked for longer. */
+export const MORE_MINUTES = 10;
+
 /** How far a request has come, as its caller was told. */
 export type Told =
   | { readonly kind: 'granted'; readonly allocationId: string; readonly fence: number | undefined }
@@ -12,6 +15,8 @@ export interface WayIn {
   ask(plan: PlannedRequest): Promise<Told>;
   /** Waits until a waiting request is decided. */
   await(plan: PlannedRequest, requestId: string): Promise<Told>;
+  /** Asks to keep the device longer, under an id that follows from the plan's. @returns the code of a refusal, undefined when it was granted */
+  extend(plan: PlannedRequest, allocationId: string, fence: number | undefined): Promise<string | undefined>;
   release(plan: PlannedRequest, allocationId: string, fence: number | undefined): Promise<void>;
   close(): Promise<void>;
 }
