@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type BillingServiceControl, startBillingService } from '../../dev/stand-ins/billing-service.ts';
 import type { StandIn } from '../../dev/stand-ins/stand-in.ts';
 import { startUserService, type UserServiceControl } from '../../dev/stand-ins/user-service.ts';
+import { type CapacitySignal, createCapacitySignal } from '../../queues/capacity-signal.ts';
 import type { NewAllocate } from '../../queues/jobs/allocate.ts';
 import type { ExtendedItem, ExtendOutcome, ExtendPayload } from '../../queues/jobs/extend.ts';
 import type { ReleaseOutcome } from '../../queues/jobs/release.ts';
@@ -22,6 +23,7 @@ import { createLife, type Life } from '../../shared/run/life.ts';
 import type { QueueWorker } from '../../shared/run/queue-worker.ts';
 import { closeRedis, createRedis, type RedisClient, whenReady } from '../../shared/run/redis.ts';
 import { createStore, type Store } from '../../shared/store/store.ts';
+import { somebodyWaits, unpark } from '../../shared/store/unpark.ts';
 import { type AllocationDependencies, startAllocation } from '../../workers/allocation/start-allocation.ts';
 import { type ExtendingDependencies, startExtending } from '../../workers/lifecycle/start-extending.ts';
 import { startLifecycle } from '../../workers/lifecycle/start-lifecycle.ts';
@@ -64,6 +66,8 @@ export interface Wired {
   untilDecided(requestId: string): Promise<void>;
   /** Starts another allocation worker; closed with the rest. */
   addAllocationWorker(changes?: Partial<AllocationDependencies>): void;
+  /** Says that capacity has changed, for what a test changes by itself. */
+  readonly capacity: CapacitySignal;
   /** Starts another waitlist worker; closed with the rest, or before. */
   addWaitlistWorker(): QueueWorker;
   close(): Promise<void>;
@@ -153,6 +157,14 @@ export async function wire(options: WireOptions = {}): Promise<Wired> {
     return worker;
   };
   for (let started = 0; started < (options.waitlistWorkers ?? 1); started += 1) addWaitlistWorker();
+  const capacity = createCapacitySignal({
+    redis: queueRedis,
+    prefix: corner.prefix,
+    waits: () => somebodyWaits(store),
+    unpark: (users, allocations) => unpark(store, users, allocations),
+    logger,
+  });
+  life.onClose('capacity signal', capacity.close);
   const lifecycle = startLifecycle({
     ...shared,
     store,
@@ -209,6 +221,7 @@ export async function wire(options: WireOptions = {}): Promise<Wired> {
     },
     addAllocationWorker,
     addWaitlistWorker,
+    capacity,
     close: life.close,
   };
 }
