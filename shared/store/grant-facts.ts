@@ -7,6 +7,7 @@ import { limitsOf } from '../quota/decide-limits.ts';
 import type { Limits } from '../quota/limits.ts';
 import { BY_INDEX } from './by-index.ts';
 import type { Transaction } from './store.ts';
+import { SOMEBODY_WAITS } from './unpark.ts';
 
 /**
  * Takes the lock of every user of the group, in the order of their ids so that two groups never wait for each other,
@@ -96,7 +97,7 @@ export async function readGroupFacts(
       ${lastDevices(askLast, local)} AS lasts,
       ${tenantsOwning(tenantIds)} AS tenants,
       EXISTS (SELECT FROM reservations WHERE status IN ('pending', 'confirmed') AND starts_at < now() + interval '2 days') AS reservations_ahead,
-      EXISTS (SELECT FROM requests WHERE status = 'waiting') AS somebody_waits`;
+      ${SOMEBODY_WAITS} AS somebody_waits`;
   if (row === undefined) throw new Error('a SELECT without FROM returned no row');
   return toFacts(row);
 }

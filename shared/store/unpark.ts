@@ -1,12 +1,17 @@
+import { Prisma } from '../../prisma/generated/client.ts';
 import { UNBOUNDED } from '../waitlist/needs.ts';
 import type { Store } from './store.ts';
 import { translated } from './store-errors.ts';
 
+/**
+ * Whether anybody waits. Ordered, and no EXISTS: that would drop the order, and by statistics of a time when many waited
+ * read the whole table to find that nobody does.
+ */
+export const SOMEBODY_WAITS = Prisma.sql`((SELECT TRUE FROM requests WHERE status = 'waiting' ORDER BY user_id LIMIT 1) IS NOT NULL)`;
+
 /** Whether anybody waits, passed over or not. One look into an index. */
 export async function somebodyWaits(store: Store): Promise<boolean> {
-  const [row] = await translated(
-    store.prisma.$queryRaw<{ waits: boolean }[]>`SELECT EXISTS (SELECT FROM requests WHERE status = 'waiting') AS waits`,
-  );
+  const [row] = await translated(store.prisma.$queryRaw<{ waits: boolean }[]>`SELECT ${SOMEBODY_WAITS} AS waits`);
   return row?.waits ?? false;
 }
 
