@@ -9,6 +9,7 @@ export const QUEUES = {
   extend: 'extend',
   delivery: 'delivery',
   notice: 'notice',
+  event: 'event',
   maintenance: 'maintenance',
   waitlist: 'waitlist',
   reserve: 'reserve',

@@ -10,6 +10,7 @@ import { type AllocatePayload, allocateJob, type NewAllocate } from './jobs/allo
 import { allocateBatchJob, type NewAllocateBatch } from './jobs/allocate-batch.ts';
 import { type CancelPayload, cancelJob } from './jobs/cancel.ts';
 import { type DeliverPayload, deliverJob } from './jobs/deliver.ts';
+import { type EventPayload, eventJob } from './jobs/event.ts';
 import { type ExtendPayload, extendJob } from './jobs/extend.ts';
 import { type MaintenancePayload, maintenanceJob } from './jobs/maintenance.ts';
 import { type ReleasePayload, releaseJob } from './jobs/release.ts';
@@ -64,6 +65,8 @@ export interface Producer {
   ): Promise<{ readonly kind: 'finished'; readonly outcome: unknown } | { readonly kind: 'withdrawn' | 'running' }>;
   deliver(payloads: readonly DeliverPayload[]): Promise<void>;
   reserve(payload: NewReserve): Promise<void>;
+  /** Hands on an event of another service. Throws OVERLOADED while too many wait. */
+  event(payload: EventPayload): Promise<void>;
   /** Runs a scheduled job now, beside its schedule. */
   runNow(name: ScheduledJobName): Promise<void>;
   /** The schedules as Redis has them; one that is missing is put back by the maintenance worker. */
@@ -84,6 +87,9 @@ export interface Producer {
 /** Jobs added by one pipeline. */
 const BULK = 500;
 
+/** Events waiting above which more are left in RabbitMQ, which has disks for that. */
+const MAX_WAITING_EVENTS = 10_000;
+
 export function createProducer({ redis, prefix, maxWaitingJobs, logger }: ProducerOptions): Producer {
   const open = <Payload>(name: QueueName) => {
     // Without its version check: it asks once, and a queue made while Redis is away would fail for ever after.
@@ -101,6 +107,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
   const extensions = open(QUEUES.extend);
   const deliveries = open(QUEUES.delivery);
   const notices = open(QUEUES.notice);
+  const events = open(QUEUES.event);
   const maintenance = open<MaintenancePayload>(QUEUES.maintenance);
   const reservations = open<NewReserve>(QUEUES.reserve);
   const looks = open<MaintenancePayload>(QUEUES.reservations);
@@ -180,6 +187,12 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
       payloads.map((data) => ({ name: releaseJob.name, data, opts: { ...releaseJob.options, jobId: releaseJob.idOf(data) } })),
     );
 
+  async function event(data: EventPayload): Promise<void> {
+    if ((await redis.llen(`${prefix}:${QUEUES.event}:wait`)) >= MAX_WAITING_EVENTS)
+      throw new SchedulerError('OVERLOADED', { details: { max: MAX_WAITING_EVENTS }, retryAfter: 1 });
+    await addAll(events, [{ name: eventJob.name, data, opts: { ...eventJob.options, jobId: eventJob.idOf(data) } }]);
+  }
+
   async function deliver(payloads: readonly DeliverPayload[]): Promise<void> {
     const entryOf = (data: DeliverPayload) => ({
       name: deliverJob.of[data.kind].name,
@@ -215,6 +228,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
       asQueueError(() => addAll(extensions, [{ name: extendJob.name, data, opts: { ...extendJob.options, jobId: extendJob.idOf(data) } }])),
     settleExtend: (extendId) => asQueueError(() => settleExtend(extendId)),
     deliver: (payloads) => asQueueError(() => deliver(payloads)),
+    event: (payload) => asQueueError(() => event(payload)),
     runNow: (name) => asQueueError(() => addAll(queueOf(name), [{ name, data: { by: 'operator' }, opts: maintenanceJob.options }])),
     reserve: (data) =>
       asQueueError(() =>
@@ -231,7 +245,8 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
     asked: (requestId) => asQueueError(() => asked(requestId)),
     waiting: () => asQueueError(async () => (await redis.zcard(`${jobKeys}:prioritized`)) + (await redis.llen(`${jobKeys}:wait`))),
     close: async () => {
-      for (const queue of [allocations, releases, extensions, deliveries, notices, maintenance, reservations, looks]) await queue.close();
+      for (const queue of [allocations, releases, extensions, deliveries, notices, events, maintenance, reservations, looks])
+        await queue.close();
     },
   };
 }

@@ -144,6 +144,8 @@ const variables = z.object({
   NOTIFICATION_RATE_LIMIT: integer(60, 1, 1_000_000).describe('Notices a user is sent per minute; later ones wait, urgent ones do not'),
   NOTIFICATION_LANGUAGE: z.enum(LANGUAGES).default('zh').describe('Language of title and message; both languages are always in the data'),
   NOTIFICATION_TIME_ZONE: z.string().default('UTC').describe('Time zone of moments in notices'),
+  RELOCATE_ON_FAILURE: flag(true).describe('Give who holds a device that fails another one if one is free'),
+  PAYMENT_FAILURE_THRESHOLD: integer(3, 1, 1_000).describe('Failed payments in a row that count as arrears'),
   RATE_LIMIT_READ: integer(100, 1, 10_000_000).describe('Reads a user may make per minute'),
   RATE_LIMIT_WRITE: integer(30, 1, 10_000_000).describe('Writes a user may make per minute'),
   RATE_LIMIT_BATCH: integer(10, 1, 10_000_000).describe('Batch calls a user may make per minute'),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { TIER_PRIORITY, type Tier } from './allocation/tier.ts';
+import { CONSUMED_QUEUES } from './consumed/topics.ts';
 
 /**
  * What is told to the rest of the platform: routing keys, bodies and how a body is built.
@@ -96,9 +97,12 @@ export function isEventTopic(topic: string): topic is EventTopic {
   return Object.hasOwn(EVENTS, topic);
 }
 
-/** The exchange a routing key goes to: the dead letters of billing are the only ones that leave by the other door. */
+/** Where events of other services go that were given up. */
+const GIVEN_UP = CONSUMED_QUEUES.map((queue) => `scheduler.${queue}.failed`);
+
+/** The exchange a routing key goes to: dead letters leave by the other door. */
 export function exchangeOf(topic: string): string {
-  return topic === 'billing.usage_report_failed' ? DEAD_LETTER_EXCHANGE : EVENT_EXCHANGE;
+  return topic === 'billing.usage_report_failed' || GIVEN_UP.includes(topic) ? DEAD_LETTER_EXCHANGE : EVENT_EXCHANGE;
 }
 
 /** Whose allocation an event tells about. */

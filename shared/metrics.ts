@@ -23,6 +23,7 @@ export interface Metrics {
   readonly outboxPublished: Counter<'outcome'>;
   readonly deliveries: Counter<'kind' | 'outcome'>;
   readonly stuckEnds: Counter;
+  readonly eventsConsumed: Counter<'queue' | 'outcome'>;
   readonly reconciled: Counter<'repair'>;
   readonly waitEstimates: Counter<'within'>;
   readonly httpDuration: Histogram<'method' | 'route' | 'status'>;
@@ -66,6 +67,7 @@ export function createMetrics(processName: string): Metrics {
     neighbourCache: counter('scheduler_neighbour_cache_total', 'Reads of cached quotas and balances by result', ['cache', 'result']),
     outboxPending: gauge('scheduler_outbox_pending', 'Outbox rows not yet delivered', ['channel']),
     outboxPublished: counter('scheduler_outbox_published_total', 'Events published by outcome', ['outcome']),
+    eventsConsumed: counter('scheduler_events_consumed_total', 'Events of other services by queue and outcome', ['queue', 'outcome']),
     deliveries: counter('scheduler_deliveries_total', 'Deliveries to neighbours by kind and outcome', ['kind', 'outcome']),
     stuckEnds: counter('scheduler_stuck_ends_total', 'Attempts to end a due allocation that the database refused', []),
     reconciled: counter('scheduler_reconciled_total', 'Repairs made by the reconciler', ['repair']),

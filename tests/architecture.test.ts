@@ -4,7 +4,7 @@ import { findCycle, packagesBehind, parse, readSources, type SourceFile } from '
 /** The first pattern that fits a path names its station. */
 const STATIONS: readonly (readonly [station: string, paths: RegExp])[] = [
   ['config', /^shared\/(config|config-files|read-config)\.ts$/],
-  ['domain', /^shared\/(errors|events|trace)\.ts$|^shared\/(allocation|placement|quota|reservation|waitlist|renewal|notices)\//],
+  ['domain', /^shared\/(errors|events|trace)\.ts$|^shared\/(allocation|placement|quota|reservation|waitlist|renewal|notices|consumed)\//],
   ['telemetry', /^shared\/(logger|metrics)\.ts$/],
   ['generated', /^prisma\/generated\//],
   ['store', /^shared\/store\//],
@@ -15,6 +15,7 @@ const STATIONS: readonly (readonly [station: string, paths: RegExp])[] = [
   ['api', /^api\//],
   ['worker allocation', /^workers\/allocation\//],
   ['worker delivery', /^workers\/delivery\//],
+  ['worker listener', /^workers\/listener\//],
   ['worker lifecycle', /^workers\/lifecycle\//],
   ['worker maintenance', /^workers\/maintenance\//],
   ['worker reservations', /^workers\/reservations\//],
@@ -40,6 +41,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   api: ['queues', ...SHARED],
   'worker allocation': ['queues', ...SHARED],
   'worker delivery': ['queues', ...SHARED],
+  'worker listener': ['queues', ...SHARED],
   'worker lifecycle': ['queues', ...SHARED],
   'worker maintenance': ['queues', ...SHARED],
   'worker reservations': ['queues', ...SHARED],

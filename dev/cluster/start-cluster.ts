@@ -5,7 +5,7 @@ import { freePort } from './ports.ts';
 import { type ProcessEvent, type ProcessSpec, type Supervised, supervise } from './supervise.ts';
 
 /** The workers there are; each is a folder of `workers/`. */
-export const WORKERS = ['allocation', 'waitlist', 'lifecycle', 'delivery', 'relay', 'maintenance', 'reservations'] as const;
+export const WORKERS = ['allocation', 'waitlist', 'lifecycle', 'delivery', 'relay', 'maintenance', 'reservations', 'listener'] as const;
 
 export type WorkerName = (typeof WORKERS)[number];
 

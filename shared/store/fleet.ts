@@ -1,5 +1,5 @@
 import { Prisma } from '../../prisma/generated/client.ts';
-import type { Store } from './store.ts';
+import type { Store, Transaction } from './store.ts';
 import { translated } from './store-errors.ts';
 
 /** A device as the platform describes it. What is left out keeps its value, or gets its default if the device is new. */
@@ -44,7 +44,11 @@ export interface UpsertOutcome {
  * @param devices  each the JSON text of a `DeviceWords` (an import keeps texts, which are small, instead of objects); ids
  *                 are unique among them, in lower case; about a thousand at once is a good size
  */
-export async function upsertDevices(store: Store, devices: readonly string[], owner: Ownership): Promise<UpsertOutcome> {
+export async function upsertDevices(
+  store: { readonly prisma: Pick<Transaction, '$queryRaw'> },
+  devices: readonly string[],
+  owner: Ownership,
+): Promise<UpsertOutcome> {
   const [row] = await translated(
     store.prisma.$queryRaw<{ created: number; updated: number; held: string[]; foreign: string[] }[]>`
       WITH words AS (

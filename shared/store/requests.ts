@@ -4,7 +4,7 @@ import type { Tier } from '../allocation/tier.ts';
 import { type ErrorCode, type ErrorDetails, isErrorCode } from '../errors.ts';
 import { leaveQueue } from './join-queue.ts';
 import { type Reach, withinReach } from './reach.ts';
-import type { Store } from './store.ts';
+import type { Store, Transaction } from './store.ts';
 import { translated } from './store-errors.ts';
 
 export type RequestStatus = 'pending' | 'waiting' | 'granted' | 'refused' | 'cancelled' | 'timed_out';
@@ -48,7 +48,10 @@ export interface RequestState {
  *
  * @returns whether it is new
  */
-export async function insertRequest(store: Store, request: AllocationRequest): Promise<boolean> {
+export async function insertRequest(
+  store: { readonly prisma: Pick<Transaction, '$executeRaw'> },
+  request: AllocationRequest,
+): Promise<boolean> {
   const inserted = await translated(
     store.prisma.$executeRaw`
       INSERT INTO requests (id, caller, source, user_id, tenant_id, tier, asked, trace_id, deadline)

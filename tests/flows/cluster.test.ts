@@ -118,10 +118,13 @@ describe('the cluster', () => {
         'api',
         'dashboards',
         'allocation',
+        'waitlist',
         'lifecycle',
         'delivery',
         'relay',
         'maintenance',
+        'reservations',
+        'listener',
         'stand-ins',
       ]);
       expect(await hasDevices(database.url)).toBe(false);

@@ -1,0 +1,82 @@
+import { z } from 'zod';
+import { DEVICE_TYPES, MAX_DURATION_MINUTES, PROVIDER_TYPES } from '../allocation/asked.ts';
+import { partyId } from '../allocation/party-id.ts';
+
+/** States of a device, as the platform names them. */
+export const DEVICE_STATES = ['creating', 'idle', 'running', 'stopped', 'paused', 'maintenance', 'error', 'deleted'] as const;
+
+const deviceId = z.guid().transform((id) => id.toLowerCase());
+const text = z.string().min(1).max(200);
+const amount = z.int().min(1).max(2_147_483_647);
+const percent = z.number().min(0).max(100);
+/** A number, or its text: amounts of money come as either. */
+const money = z
+  .union([z.number(), z.string().regex(/^-?\d+(\.\d+)?$/)])
+  .transform(Number)
+  .nullish()
+  .transform((value) => value ?? null);
+
+/** A device with all that is needed to give it away. */
+const device = z.object({
+  id: deviceId,
+  name: text,
+  type: z.enum(DEVICE_TYPES),
+  status: z.enum(DEVICE_STATES),
+  tenantId: partyId.optional(),
+  providerType: z.enum(PROVIDER_TYPES),
+  nodeId: text.optional(),
+  region: text.optional(),
+  cpuCores: amount,
+  memoryMB: amount,
+  storageMB: amount,
+  healthScore: percent.optional(),
+  costPerHour: z.number().min(0).max(1e9).optional(),
+  androidVersion: z.string().min(1).max(50).optional(),
+  adbHost: z.string().min(1).max(255).optional(),
+  adbPort: z.int().min(1).max(65_535).optional(),
+});
+
+/** A part of a routing key: what an answer is addressed to. */
+const addressee = z.string().regex(/^[\w-]{1,100}$/);
+
+/** What a consumed event asks for, whoever said it in whichever words. */
+export const consumedAction = z.discriminatedUnion('action', [
+  z.object({ action: z.literal('put-device'), device }),
+  z.object({ action: z.literal('set-device-status'), deviceId, status: z.enum(DEVICE_STATES) }),
+  z.object({
+    action: z.literal('take-device-out'),
+    deviceId,
+    status: z.enum(['error', 'maintenance', 'deleted']),
+    endReason: z.enum(['device_failed', 'device_maintenance', 'device_deleted']),
+  }),
+  z.object({
+    action: z.literal('note-health'),
+    deviceId,
+    cpuUsage: percent.nullish(),
+    memoryUsage: percent.nullish(),
+    storageUsage: percent.nullish(),
+    healthScore: percent.nullish(),
+  }),
+  z.object({ action: z.literal('block-user'), userId: partyId, state: z.enum(['suspended', 'deleted']) }),
+  z.object({ action: z.literal('unblock-user'), userId: partyId }),
+  z.object({ action: z.literal('limit-user'), userId: partyId, maxDevices: z.int().min(0).nullable() }),
+  z.object({ action: z.literal('count-failed-payment'), userId: partyId, amount: money }),
+  z.object({ action: z.literal('put-in-arrears'), userId: partyId, overdueAmount: money, overdueDays: money }),
+  z.object({ action: z.literal('warn-of-balance'), userId: partyId, currentBalance: money }),
+  z.object({ action: z.literal('clear-arrears'), userId: partyId }),
+  z.object({
+    action: z.literal('allocate-order'),
+    sagaId: addressee,
+    orderId: z.string().min(1).max(200),
+    userId: partyId,
+    durationMinutes: z.int().min(1).max(MAX_DURATION_MINUTES).optional(),
+  }),
+  z.object({ action: z.literal('release-order'), deviceId, userId: partyId }),
+]);
+
+export type ConsumedAction = z.output<typeof consumedAction>;
+
+export type ConsumedActionName = ConsumedAction['action'];
+
+/** The action of one name. */
+export type ActionOf<A extends ConsumedActionName> = Extract<ConsumedAction, { action: A }>;

@@ -1,0 +1,208 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { AllocateOutcome } from '../../shared/allocation/outcome.ts';
+import { eventually } from '../support/eventually.ts';
+import { addDevices, alike } from '../support/fleet.ts';
+import { type ListenerBench, openListenerBench } from '../support/listener-bench.ts';
+import { type Wired, wire } from '../support/wire.ts';
+
+let wired: Wired;
+let bench: ListenerBench;
+
+beforeAll(async () => {
+  wired = await wire();
+  bench = await openListenerBench(wired);
+  await bench.start();
+});
+
+afterAll(async () => {
+  await bench.close();
+  await wired.close();
+});
+
+const PATIENCE_MS = 20_000;
+const db = () => wired.store.prisma;
+/** Nobody else's: other tests publish on the same exchange. */
+const someone = () => `user-${randomUUID()}`;
+const enveloped = (topic: string, payload: object) => ({ eventId: randomUUID(), eventType: topic, payload });
+
+function granted(outcome: AllocateOutcome) {
+  if (outcome.status !== 'granted') throw new Error(`expected a grant, got ${JSON.stringify(outcome)}`);
+  return outcome.allocation;
+}
+
+/** A user with so many devices of a kind nobody else asks for. */
+async function holder(count: number, spare = 0) {
+  const region = randomUUID();
+  const deviceIds = await addDevices(wired.store, alike(count + spare, { region, type: 'tablet' }));
+  const userId = someone();
+  const wish = { devicePreferences: { deviceType: 'tablet' as const, region } };
+  const allocations = [];
+  for (let index = 0; index < count; index += 1) allocations.push(granted(await wired.allocate(userId, wish)));
+  return { userId, allocations, deviceIds, wish };
+}
+
+async function untilTaken(eventId: string): Promise<void> {
+  await eventually(async () => expect(await db().inboxEntry.count({ where: { eventId } })).toBe(1), PATIENCE_MS);
+}
+
+/** Publishes and waits until the event has had its effect. */
+async function say(topic: string, body: object): Promise<string> {
+  const eventId = await bench.publish(topic, body);
+  await untilTaken(eventId);
+  return eventId;
+}
+
+const ends = async (userId: string) =>
+  (await db().allocation.findMany({ where: { userId }, orderBy: { allocatedAt: 'asc' } })).map(({ endReason }) => endReason);
+const alerts = async (userId: string) =>
+  (await db().outboxEntry.findMany({ where: { channel: 'notice', key: userId, topic: 'billing_alert' }, orderBy: { id: 'asc' } })).map(
+    ({ payload }) => (payload as { data: { alert: string } }).data.alert,
+  );
+
+describe('an event about a device', () => {
+  test('puts it into the fleet, starts it and says how it is doing', async () => {
+    const deviceId = randomUUID();
+    await say('device.created', { deviceId, name: 'new', type: 'tablet', cpuCores: 2, memoryMB: 2048, storageMB: 4096, region: deviceId });
+    expect(await db().device.findUniqueOrThrow({ where: { id: deviceId } })).toMatchObject({ status: 'creating', type: 'tablet' });
+    await say('device.started', { deviceId });
+    await say('device.usage', { deviceId, cpuUsage: 40, healthScore: 80 });
+    expect(await db().device.findUniqueOrThrow({ where: { id: deviceId } })).toMatchObject({
+      status: 'running',
+      cpuUsage: 40,
+      memoryUsage: 0,
+      healthScore: 80,
+    });
+  });
+
+  test.each([
+    ['device.stopped', 'stopped'],
+    ['device.permanent_failure', 'error'],
+  ])('%s moves its holder to another device that is free', async (topic, status) => {
+    const { userId, allocations } = await holder(1, 1);
+    const deviceId = allocations[0]?.deviceId ?? '';
+    await say(topic, { deviceId });
+    expect(await db().device.findUniqueOrThrow({ where: { id: deviceId } })).toMatchObject({ status, allocationId: null });
+    await eventually(async () => expect(await ends(userId)).toEqual(['device_failed', null]), PATIENCE_MS);
+    const live = await db().allocation.findFirstOrThrow({ where: { userId, endedAt: null } });
+    expect(live.deviceId).not.toBe(deviceId);
+    expect(live.durationMinutes).toBeLessThanOrEqual(60);
+  });
+
+  test.each([
+    ['device.maintenance', 'device_maintenance', 'maintenance'],
+    ['device.deleted', 'device_deleted', 'deleted'],
+  ])('%s ends its allocation for that reason, and moves nobody', async (topic, reason, status) => {
+    const { userId, allocations } = await holder(1, 1);
+    const deviceId = allocations[0]?.deviceId ?? '';
+    await bench.publish(topic, enveloped(topic, { deviceId, maintenanceType: 'planned' }));
+    await eventually(async () => expect(await ends(userId)).toEqual([reason]), PATIENCE_MS);
+    expect(await db().device.findUniqueOrThrow({ where: { id: deviceId } })).toMatchObject({ status, allocationId: null });
+    expect(await db().request.count({ where: { userId } })).toBe(1);
+  });
+
+  test('that nobody knows changes nothing', async () => {
+    await say('device.error', { deviceId: randomUUID() });
+  });
+});
+
+describe('an event about a user', () => {
+  test('suspends: everything ends, what waits is taken back, nothing new until activated', async () => {
+    const { userId, wish } = await holder(2);
+    const waiting = randomUUID();
+    const wanted = { deviceId: await busyDevice() };
+    expect(await wired.allocate(userId, { requestId: waiting, devicePreferences: wanted, queueIfBusy: true })).toMatchObject({
+      status: 'waiting',
+    });
+    await say('user.suspended', { userId });
+    expect(await ends(userId)).toEqual(['user_suspended', 'user_suspended']);
+    await eventually(
+      async () =>
+        expect(await db().request.findUnique({ where: { id: waiting } })).toMatchObject({
+          status: expect.stringMatching(/^(cancelled|refused)$/),
+        }),
+      PATIENCE_MS,
+    );
+    expect(await wired.allocate(userId, wish)).toMatchObject({ status: 'refused', code: 'USER_SUSPENDED' });
+    await say('user.activated', { userId });
+    expect(await wired.allocate(userId, wish)).toMatchObject({ status: 'granted' });
+  });
+
+  test.each(['user.quota_updated', 'quota.updated'])('%s ends the oldest allocations down to a lower limit', async (topic) => {
+    const { userId } = await holder(3);
+    await say(topic, { userId, newQuota: { maxDevices: 1 } });
+    expect(await ends(userId)).toEqual(['quota_reduced', 'quota_reduced', null]);
+    await say(topic, { userId, limits: { maxDevices: 5 } });
+    expect(await ends(userId)).toEqual(['quota_reduced', 'quota_reduced', null]);
+  });
+
+  /** A device somebody else holds. */
+  async function busyDevice() {
+    const other = await holder(1);
+    return other.allocations[0]?.deviceId ?? '';
+  }
+});
+
+describe('an event about money', () => {
+  test.each(['billing.overdue', 'billing.invoice_overdue'])(
+    '%s ends everything until it is paid, and is told by every way',
+    async (topic) => {
+      const { userId, wish } = await holder(2);
+      await say(topic, { userId, overdueAmount: 12.5, overdueDays: 3 });
+      expect(await ends(userId)).toEqual(['arrears', 'arrears']);
+      expect(await wired.allocate(userId, wish)).toMatchObject({ status: 'refused', code: 'ACCOUNT_IN_ARREARS' });
+      await say('billing.payment_success', { userId, amount: 12.5 });
+      expect(await wired.allocate(userId, wish)).toMatchObject({ status: 'granted' });
+      expect(await alerts(userId)).toEqual(['arrears', 'restored']);
+    },
+  );
+
+  test('a failed payment is counted, once an event, and the third in a row is arrears', async () => {
+    const { userId } = await holder(1);
+    const first = await say('billing.payment_failed', { userId, amount: '9.90' });
+    await bench.publish('billing.payment_failed', { userId, amount: '9.90' }, first);
+    await say('billing.recharged', { userId });
+    for (const _second of [1, 2]) await say('billing.payment_failed', { userId });
+    expect(await db().user.findUniqueOrThrow({ where: { id: userId } })).toMatchObject({ paymentFailures: 2, arrearsSince: null });
+    expect(await ends(userId)).toEqual([null]);
+    await say('billing.payment_failed', { userId });
+    expect(await ends(userId)).toEqual(['arrears']);
+    expect(await alerts(userId)).toEqual(['payment_failed', 'payment_failed', 'payment_failed', 'payment_failed', 'arrears']);
+  });
+
+  test('a low balance is told', async () => {
+    const userId = someone();
+    await say('billing.low_balance', { userId, currentBalance: 1.5 });
+    expect(await alerts(userId)).toEqual(['balance_low']);
+  });
+});
+
+describe('an order', () => {
+  const answerTo = (sagaId: string) =>
+    eventually(async () => {
+      const rows = await db().outboxEntry.findMany({ where: { topic: `device.allocate.${sagaId}` } });
+      expect(rows).toHaveLength(1);
+      return rows[0]?.payload;
+    }, PATIENCE_MS);
+
+  test('gets a device, is told which, once, and gives it back', async () => {
+    await addDevices(wired.store, alike(1));
+    const [sagaId, userId] = [randomUUID(), someone()];
+    const eventId = await bench.publish('device.allocate.requested', { sagaId, orderId: 'o1', userId, planId: 'p' });
+    await bench.publish('device.allocate.requested', { sagaId, orderId: 'o1', userId, planId: 'p' }, eventId);
+    const answer = (await answerTo(sagaId)) as { deviceId: string };
+    expect(answer).toMatchObject({ sagaId, orderId: 'o1', userId, success: true, deviceId: expect.any(String) });
+    expect(await db().allocation.count({ where: { userId } })).toBe(1);
+    await say('device.release', { deviceId: answer.deviceId, userId: someone(), reason: 'not mine' });
+    expect(await ends(userId)).toEqual([null]);
+    await say('device.release', { deviceId: answer.deviceId, userId, reason: 'over' });
+    expect(await ends(userId)).toEqual(['order_released']);
+  });
+
+  test('of somebody who may not have one is told why', async () => {
+    const [sagaId, userId] = [randomUUID(), someone()];
+    wired.users.control.setQuota(userId, 'none');
+    await bench.publish('device.allocate.requested', { sagaId, orderId: 'o2', userId });
+    expect(await answerTo(sagaId)).toMatchObject({ success: false, deviceId: null, error: 'QUOTA_NOT_FOUND' });
+  });
+});

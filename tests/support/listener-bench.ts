@@ -1,0 +1,75 @@
+import { randomUUID } from 'node:crypto';
+import { connect } from 'amqplib';
+import { createBalanceClient } from '../../shared/clients/balance-client.ts';
+import { createBalanceFacts } from '../../shared/clients/balance-facts.ts';
+import { createQuotaClient } from '../../shared/clients/quota-client.ts';
+import { createQuotaFacts } from '../../shared/clients/quota-facts.ts';
+import { CONSUMED_QUEUES } from '../../shared/consumed/topics.ts';
+import { createLogger } from '../../shared/logger.ts';
+import { type Listener, type ListenerDependencies, startListener } from '../../workers/listener/start-listener.ts';
+import { eventually } from './eventually.ts';
+import { openCaller } from './neighbours.ts';
+import { rabbitmqUrl } from './rabbitmq.ts';
+import type { Wired } from './wire.ts';
+
+/** A listener with queues of its own, and another service that publishes. */
+export interface ListenerBench {
+  /** Start of the names of our queues. */
+  readonly queuePrefix: string;
+  /** What a listener works with. */
+  readonly deps: ListenerDependencies;
+  /** Starts a listener and waits until it listens. */
+  start(changes?: Partial<ListenerDependencies>): Promise<Listener>;
+  /** Publishes as another service does. @returns the event's id */
+  publish(topic: string, body: unknown, messageId?: string): Promise<string>;
+  close(): Promise<void>;
+}
+
+/** Opens it over wired workers; `close` takes its queues away again. */
+export async function openListenerBench(wired: Wired): Promise<ListenerBench> {
+  const queuePrefix = `test-${randomUUID()}`;
+  const connection = await connect(rabbitmqUrl());
+  const channel = await connection.createConfirmChannel();
+  const listeners: Listener[] = [];
+  const { store, redis, prefix, producer, metrics, allocation } = wired;
+  const callers = [openCaller('user', wired.users.url), openCaller('billing', wired.billing.url)] as const;
+  const caches = { redis, prefix, metrics, ttlSeconds: 60, logger: createLogger('test', 'silent') };
+  const quota = createQuotaFacts({ ...caches, client: createQuotaClient(callers[0]), lastKnownOnError: false });
+  const balance = createBalanceFacts({ ...caches, client: createBalanceClient(callers[1]) });
+  const deps: ListenerDependencies = {
+    ...{ store, redis, prefix, producer, metrics },
+    redisAddress: allocation.redisAddress,
+    forgetQuota: quota.forget,
+    forgetBalance: balance.forget,
+    ending: { cleaningSeconds: 0 },
+    relocate: true,
+    paymentFailureThreshold: 3,
+    broker: { url: rabbitmqUrl(), backoff: { baseMs: 20, maxMs: 100 }, again: { baseMs: 10, maxMs: 50 } },
+    queuePrefix,
+    logger: createLogger('test', process.env['TEST_LOG_LEVEL'] ?? 'silent'),
+  };
+  return {
+    queuePrefix,
+    deps,
+    async start(changes = {}) {
+      const listener = await startListener({ ...deps, ...changes });
+      listeners.push(listener);
+      await eventually(() => {
+        if (!listener.isListening()) throw new Error('the listener does not listen yet');
+      }, 10_000);
+      return listener;
+    },
+    async publish(topic, body, messageId = randomUUID()) {
+      const content = Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
+      channel.publish('cloudphone.events', topic, content, { messageId, persistent: true });
+      await channel.waitForConfirms();
+      return messageId;
+    },
+    async close() {
+      for (const listener of listeners) await listener.close();
+      for (const name of CONSUMED_QUEUES) await channel.deleteQueue(`${queuePrefix}.${name}`);
+      await connection.close();
+      for (const caller of callers) caller.close();
+    },
+  };
+}

@@ -1,0 +1,61 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { askedAllocation } from '../../shared/allocation/asked.ts';
+import type { AllocationRequest } from '../../shared/allocation/facts.ts';
+import { endAllocations } from '../../shared/store/end-allocations.ts';
+import { answerEvent, liveAllocationOn } from '../../shared/store/event-effects.ts';
+import { insertRequest, type RequestState, readRequest } from '../../shared/store/requests.ts';
+import { requestIdOf } from './change-device.ts';
+import { type Consumed, type EventParts, type EventResult, once } from './event-parts.ts';
+
+/** How long one attempt waits for the decision, and how often it looks, ms. The next attempt goes on waiting. */
+const DECISION = { longestMs: 10_000, everyMs: 50 };
+
+/**
+ * A device for an order: asked for like by anybody else, and answered once, when it is decided, to `device.allocate.<sagaId>`.
+ * The answer and the note that the event was taken are one transaction; before that everything may be done again.
+ */
+export async function allocateOrder(
+  parts: EventParts,
+  { event, action }: Consumed<'allocate-order'>,
+  signal: AbortSignal,
+): Promise<EventResult> {
+  const request = requestOf(event.eventId, action);
+  if (await insertRequest(parts.store, request)) await parts.producer.allocateAgain([{ ...request, createdAt: new Date() }]);
+  const decided = await decisionOf(parts, request.requestId, signal);
+  const { sagaId, orderId, userId } = action;
+  const grant = decided.status === 'granted' ? decided.grant : null;
+  const outcome =
+    grant === null ? { success: false, error: decided.code ?? decided.status } : { success: true, allocationId: grant.allocationId };
+  return once(parts, event, async (tx) => {
+    const answer = { sagaId, deviceId: grant?.deviceId ?? null, orderId, userId, ...outcome };
+    await answerEvent(tx, `device.allocate.${sagaId}`, request.requestId, answer);
+    return { freed: undefined, detail: { granted: grant !== null } };
+  });
+}
+
+function requestOf(eventId: string, { userId, durationMinutes }: Consumed<'allocate-order'>['action']): AllocationRequest {
+  const asked = askedAllocation.parse(durationMinutes === undefined ? {} : { durationMinutes });
+  const requestId = requestIdOf(`order:${eventId}`);
+  return { requestId, caller: 'service:orders', source: 'event', userId, tenantId: null, tier: 'standard', asked, traceId: undefined };
+}
+
+async function decisionOf({ store }: EventParts, requestId: string, signal: AbortSignal): Promise<RequestState> {
+  const until = performance.now() + DECISION.longestMs;
+  for (;;) {
+    const state = await readRequest(store, requestId, { kind: 'all' });
+    if (state !== undefined && state.status !== 'pending' && state.status !== 'waiting') return state;
+    if (performance.now() > until) throw new Error(`request ${requestId} is not decided yet`);
+    await pause(DECISION.everyMs, undefined, { signal });
+  }
+}
+
+/** An order gives its device back. One that is not held by this user (any more) is left alone. */
+export function releaseOrder(parts: EventParts, { event, action }: Consumed<'release-order'>): Promise<EventResult> {
+  return once(parts, event, async (tx) => {
+    const allocationId = await liveAllocationOn(tx, action.deviceId, action.userId);
+    const ends = allocationId === undefined ? [] : [{ allocationId, reason: 'order_released' as const }];
+    const ended = await endAllocations(tx, ends, parts.ending);
+    const freed = { devices: ended.map(({ deviceId }) => deviceId), allocations: ended.map((row) => row.allocationId) };
+    return { freed, detail: { ended: ended.length } };
+  });
+}
