@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { readConfig } from '../shared/read-config.ts';
 import { available } from './available.ts';
 import { contention } from './contention.ts';
+import { expiry } from './expiry.ts';
 import { importing } from './import.ts';
 import { latency } from './latency.ts';
 import { memory } from './memory.ts';
@@ -14,7 +15,7 @@ import { scaleOut } from './scale-out.ts';
 import type { BenchServers, Scenario } from './scenario.ts';
 import { throughput } from './throughput.ts';
 
-const SCENARIOS: readonly Scenario[] = [throughput, latency, release, contention, available, importing, queries, memory, scaleOut];
+const SCENARIOS: readonly Scenario[] = [throughput, latency, release, contention, available, importing, queries, expiry, memory, scaleOut];
 const ROUNDS = 5;
 const QUICK_ROUNDS = 2;
 

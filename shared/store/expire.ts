@@ -1,3 +1,4 @@
+import { BY_INDEX } from './by-index.ts';
 import { type Ending, endAllocations } from './end-allocations.ts';
 import { type EndBatch, orRefused } from './end-in-batches.ts';
 import type { Store, Transaction } from './store.ts';
@@ -21,7 +22,7 @@ export async function expireDue(store: Store, limit: number, ending: Ending): Pr
 /** Locks allocations whose time has run out, oldest first, without waiting for any. @returns their ids */
 export async function lockDue(tx: Pick<Transaction, '$queryRaw'>, limit: number): Promise<string[]> {
   const due = await tx.$queryRaw<{ id: string }[]>`
-    SELECT a.id FROM allocations a WHERE a.status = 'allocated' AND a.expires_at <= now()
+    SELECT a.id FROM allocations a CROSS JOIN ${BY_INDEX} WHERE a.status = 'allocated' AND a.expires_at <= now()
       AND NOT EXISTS (SELECT FROM stuck_ends s WHERE s.allocation_id = a.id AND s.next_attempt_at > now())
     ORDER BY a.expires_at, a.id LIMIT ${limit} FOR UPDATE OF a SKIP LOCKED`;
   return due.map(({ id }) => id);
