@@ -275,3 +275,37 @@ describe('GET …/extend-info', () => {
     expect((await info(randomUUID())).status).toBe(404);
   });
 });
+
+describe('an extension that no worker takes', () => {
+  test('is taken back: its caller is told to ask again, and nothing is extended later', async () => {
+    const idle = await openApiBench();
+    try {
+      const server = await idle.start();
+      const { id, expiresAt } = await hold(idle);
+      const call = { as: await asUser('ann'), body: { additionalMinutes: 10 }, headers: { 'idempotency-key': 'once' } };
+      const { status, body, headers } = await server.call('PUT', `/scheduler/allocations/${id}/extend`, call);
+      expect([status, body.code, headers.get('retry-after')]).toEqual([503, 'QUEUE_UNAVAILABLE', '1']);
+      await idle.startWorkers();
+      const again = await server.call('PUT', `/scheduler/allocations/${id}/extend`, call);
+      expect(again.body.data).toMatchObject({ oldExpiresAt: expiresAt, newExpiresAt: plus(expiresAt, 10), extendCount: 1 });
+      expect(await idle.store.prisma.extension.count()).toBe(1);
+    } finally {
+      await idle.close();
+    }
+  });
+
+  /** An enterprise allocation of ann, so that no cooldown could hide a second extension. */
+  async function hold({ store, addDevices }: ApiBench): Promise<{ id: string; expiresAt: string }> {
+    const [deviceId = ''] = await addDevices(1);
+    const id = randomUUID();
+    const allocatedAt = new Date();
+    const expiresAt = plus(allocatedAt.toISOString(), 30);
+    const size = { cpuCores: 4, memoryMb: 4096, storageMb: 65_536 };
+    const held = { id, requestId: randomUUID(), deviceId, deviceName: 'phone', userId: 'ann', tier: 'enterprise', fence: 1n };
+    await store.prisma.allocation.create({
+      data: { ...held, ...size, strategy: 'resource_based', durationMinutes: 30, allocatedAt, expiresAt },
+    });
+    await store.prisma.device.update({ where: { id: deviceId }, data: { allocationId: id, fence: 1n } });
+    return { id, expiresAt };
+  }
+});
