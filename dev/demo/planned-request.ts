@@ -1,7 +1,7 @@
 import type { AskedAllocationInput } from '../../shared/allocation/asked.ts';
 import type { Tier } from '../../shared/allocation/tier.ts';
 
-/** The ways in. Events are driven through the client as long as nothing listens to requests on the broker. */
+/** The ways in. Events are requests of other services, driven through the client under a name of their own. */
 export const WAYS = ['http', 'client', 'event'] as const;
 
 export type WayName = (typeof WAYS)[number];

@@ -6,7 +6,7 @@ import { overWays, percentile, type Tally, type TenantTally } from './tally.ts';
 type Row = readonly [string, string];
 
 const WAY_NAMES: Readonly<Record<WayName, string>> = { http: 'HTTP', client: 'client', event: 'events (*)' };
-const NOTE = '(*) nothing listens to requests on the broker yet: these were driven through the client under a name of their own';
+const NOTE = '(*) requests of other services, driven through the client under a name of their own';
 const MOST_TENANTS = 6;
 
 const count = (number: number) => number.toLocaleString('en');

@@ -82,7 +82,7 @@ async function serve(parts: MatchParts, matches: readonly Match<WaitingRow>[]): 
   const readable: Match<WaitingRow>[] = [];
   for (const one of matches) {
     if (one.waiter.unreadable === undefined) readable.push(one);
-    else await passOver(parts, one, one.waiter.unreadable);
+    else await passOver(parts, one, new Error(one.waiter.unreadable));
   }
   try {
     return await decide(parts, readable);
@@ -100,16 +100,16 @@ async function decideEach(parts: MatchParts, matches: readonly Match<WaitingRow>
       served.push(...(await decide(parts, [one])));
     } catch (error) {
       if (isOutage(error)) throw error;
-      await passOver(parts, one, messageOf(error));
+      await passOver(parts, one, error);
     }
   }
   return served;
 }
 
-async function passOver({ store, metrics, logger }: MatchParts, { waiter }: Match<WaitingRow>, fault: string): Promise<void> {
-  const waits = await putAside(store, waiter, fault);
+async function passOver({ store, metrics, logger }: MatchParts, { waiter }: Match<WaitingRow>, error: unknown): Promise<void> {
+  const waits = await putAside(store, waiter, messageOf(error).trim());
   metrics.reconciled.inc({ repair: 'waiter-put-aside' });
-  logger.error({ requestId: waiter.requestId, fault, waits }, 'a waiting request cannot be decided; the others go on');
+  logger.error({ requestId: waiter.requestId, waits, err: error }, 'a waiting request cannot be decided; the others go on');
 }
 
 async function decide(parts: MatchParts, matches: readonly Match<WaitingRow>[]): Promise<Served[]> {
