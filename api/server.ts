@@ -32,6 +32,7 @@ import { requestRoutes } from './routes/requests.ts';
 import { reservationListRoutes } from './routes/reservation-list.ts';
 import { reservationRoutes } from './routes/reservations.ts';
 import { settingsRoutes } from './routes/settings.ts';
+import { simulateRoutes } from './routes/simulate.ts';
 import { strategyRoutes } from './routes/strategies.ts';
 import { userRoutes } from './routes/users.ts';
 import { securityHeaders } from './security-headers.ts';
@@ -96,6 +97,7 @@ function registerRoutes(api: Api, deps: ServerDeps, counters: Awaited<ReturnType
   reservationListRoutes(api, deps);
   settingsRoutes(api, deps);
   strategyRoutes(api, deps);
+  simulateRoutes(api, deps);
   deviceRoutes(api, deps);
   importRoutes(api, deps);
   operationRoutes(api, deps);

@@ -6,6 +6,9 @@ interface PlanNode {
   readonly 'Node Type': string;
   readonly 'Relation Name'?: string;
   readonly 'Index Name'?: string;
+  readonly 'Actual Rows'?: number;
+  readonly 'Shared Hit Blocks'?: number;
+  readonly 'Shared Read Blocks'?: number;
   readonly Plans?: readonly PlanNode[];
 }
 
@@ -14,6 +17,10 @@ export interface StatementPlan {
   readonly indexes: readonly string[];
   /** Tables read from end to end. */
   readonly scanned: readonly string[];
+  /** Pages looked at. */
+  readonly pages: number;
+  /** Most rows any sort was given. */
+  readonly sorted: number;
   /** Time in Postgres, planning included, ms. */
   readonly ms: number;
 }
@@ -35,9 +42,10 @@ export function explaining<Client extends Statements>(client: Client, plans: Sta
   return new Proxy(client, {
     get: (target, name) => {
       if (name !== '$queryRaw') return Reflect.get(target, name);
-      return async (strings: TemplateStringsArray, ...values: unknown[]) => {
-        plans.push(await explain(target, Prisma.sql(strings, ...values)));
-        return target.$queryRaw(strings, ...values);
+      return async (words: TemplateStringsArray | Prisma.Sql, ...values: unknown[]) => {
+        const statement = 'raw' in words ? Prisma.sql(words, ...values) : words;
+        plans.push(await explain(target, statement));
+        return target.$queryRaw(statement);
       };
     },
   });
@@ -46,13 +54,15 @@ export function explaining<Client extends Statements>(client: Client, plans: Sta
 async function explain(client: Statements, statement: Prisma.Sql): Promise<StatementPlan> {
   const [row] = await client.$queryRawUnsafe<
     { 'QUERY PLAN': readonly { Plan: PlanNode; 'Planning Time': number; 'Execution Time': number }[] }[]
-  >(`EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) ${statement.text}`, ...statement.values);
+  >(`EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) ${statement.text}`, ...statement.values);
   const whole = row?.['QUERY PLAN'][0];
   if (whole === undefined) throw new Error('EXPLAIN said nothing');
   const nodes = flatten(whole.Plan);
   return {
     indexes: [...new Set(nodes.flatMap((node) => node['Index Name'] ?? []))],
     scanned: nodes.flatMap((node) => (node['Node Type'] === 'Seq Scan' ? (node['Relation Name'] ?? []) : [])),
+    pages: (whole.Plan['Shared Hit Blocks'] ?? 0) + (whole.Plan['Shared Read Blocks'] ?? 0),
+    sorted: Math.max(0, ...nodes.flatMap((node) => (node['Node Type'].includes('Sort') ? (node.Plans?.[0]?.['Actual Rows'] ?? 0) : []))),
     ms: whole['Planning Time'] + whole['Execution Time'],
   };
 }

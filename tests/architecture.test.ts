@@ -4,7 +4,10 @@ import { findCycle, packagesBehind, parse, readSources, type SourceFile } from '
 /** The first pattern that fits a path names its station. */
 const STATIONS: readonly (readonly [station: string, paths: RegExp])[] = [
   ['config', /^shared\/(config|config-files|read-config)\.ts$/],
-  ['domain', /^shared\/(errors|events|trace)\.ts$|^shared\/(allocation|placement|quota|reservation|waitlist|renewal|notices|consumed)\//],
+  [
+    'domain',
+    /^shared\/(errors|events|trace)\.ts$|^shared\/(allocation|placement|quota|reservation|waitlist|renewal|simulation|notices|consumed)\//,
+  ],
   ['telemetry', /^shared\/(logger|metrics)\.ts$/],
   ['generated', /^prisma\/generated\//],
   ['store', /^shared\/store\//],

@@ -41,7 +41,8 @@ export async function countNodes(tx: Transaction): Promise<void> {
   await tx.$executeRaw`LOCK TABLE node_loads IN EXCLUSIVE MODE`;
   await tx.$executeRaw`
     WITH nodes AS (
-      SELECT coalesce(node_id, '') AS node_id, coalesce(region, '') AS region, provider_type, count(allocation_id)::int AS held
+      SELECT coalesce(node_id, '') AS node_id, coalesce(region, '') AS region, provider_type, count(allocation_id)::int AS held,
+        max(cpu_cores) AS most_cpu, max(memory_mb) AS most_memory, max(storage_mb) AS most_storage
       FROM devices WHERE status <> 'deleted' GROUP BY 1, 2, 3
     ), lined AS (
       SELECT *, row_number() OVER (PARTITION BY region, provider_type ORDER BY node_id) AS line FROM nodes
@@ -49,10 +50,12 @@ export async function countNodes(tx: Transaction): Promise<void> {
       DELETE FROM node_loads l WHERE NOT EXISTS (
         SELECT FROM nodes WHERE (nodes.node_id, nodes.region, nodes.provider_type) = (l.node_id, l.region, l.provider_type))
     )
-    INSERT INTO node_loads AS l (node_id, region, provider_type, held, seat)
-    SELECT node_id, region, provider_type, held, row_number() OVER (ORDER BY line, region, provider_type) FROM lined
-    ON CONFLICT (node_id, region, provider_type) DO UPDATE SET held = excluded.held, seat = excluded.seat
-    WHERE (l.held, l.seat) IS DISTINCT FROM (excluded.held, excluded.seat)`;
+    INSERT INTO node_loads AS l (node_id, region, provider_type, held, seat, most_cpu, most_memory, most_storage)
+    SELECT node_id, region, provider_type, held, row_number() OVER (ORDER BY line, region, provider_type), most_cpu, most_memory, most_storage FROM lined
+    ON CONFLICT (node_id, region, provider_type) DO UPDATE SET held = excluded.held, seat = excluded.seat,
+      most_cpu = excluded.most_cpu, most_memory = excluded.most_memory, most_storage = excluded.most_storage
+    WHERE (l.held, l.seat, l.most_cpu, l.most_memory, l.most_storage)
+      IS DISTINCT FROM (excluded.held, excluded.seat, excluded.most_cpu, excluded.most_memory, excluded.most_storage)`;
 }
 
 /** Stops counting: nobody looks at the loads any more. */

@@ -1,13 +1,13 @@
 import { Prisma } from '../../prisma/generated/client.ts';
 import type { Shortage } from '../allocation/decide-shortage.ts';
 import type { LockedDevice, PlacementClass } from '../allocation/plan-group.ts';
-import { preferenceSteps } from '../placement/preference-steps.ts';
+import { type PreferenceStep, preferenceSteps } from '../placement/preference-steps.ts';
 import type { StrategyType } from '../placement/strategy.ts';
 import type { Size } from '../quota/limits.ts';
 import { FREE, fulfils, meetsSpecs, unreserved, withinCaps } from './device-filters.ts';
 import { PICK_ORDERS, PICKED } from './pick-order.ts';
 import { pickSmallest } from './pick-smallest.ts';
-import { chooseNodes, pickOnNodes } from './pick-spread.ts';
+import { chooseNodes, pickOnNodes, spreading } from './pick-spread.ts';
 import type { Transaction } from './store.ts';
 
 /** A device as it comes out of a statement. */
@@ -48,9 +48,8 @@ export async function pickDevices(
   for (const step of preferenceSteps(wanted.preference)) {
     if (picked.length >= count) break;
     const not = [...taken, ...picked.map((device) => device.id)];
-    const passes = Prisma.sql`${meetsSpecs(wanted.requirement)} AND ${withinCaps(wanted.requirement)} AND ${unreserved(wanted.requirement)}
-          AND ${fulfils(step, wanted.preference)}`;
-    picked.push(...(await pickStep(tx, { wanted, passes, not, strategy }, count - picked.length)));
+    const meets = Prisma.sql`${meetsSpecs(wanted.requirement)} AND ${withinCaps(wanted.requirement)} AND ${unreserved(wanted.requirement)}`;
+    picked.push(...(await pickStep(tx, { wanted, step, meets, not, strategy }, count - picked.length)));
   }
   return picked;
 }
@@ -58,18 +57,17 @@ export async function pickDevices(
 /** One step of the wishes: what passes, and what is given out already. */
 interface Picking {
   readonly wanted: PlacementClass;
-  readonly passes: Prisma.Sql;
+  readonly step: PreferenceStep;
+  readonly meets: Prisma.Sql;
   readonly not: readonly string[];
   readonly strategy: StrategyType;
 }
 
 async function pickStep(tx: Transaction, picking: Picking, count: number): Promise<PickedDevice[]> {
-  const { wanted, passes, not, strategy } = picking;
-  if (strategy === 'resource_efficiency') {
-    return readDevices(tx, pickSmallest(wanted.requirement, Prisma.sql`${FREE} AND ${passes} AND ${notIn(not)}`, count));
-  }
+  const { wanted, step, meets, not, strategy } = picking;
+  if (strategy === 'resource_efficiency') return readDevices(tx, pickSmallest(wanted.requirement, passing(picking, not), count));
   if (strategy !== 'load_balancing') return readDevices(tx, walk(picking, not, count));
-  const free = Prisma.sql`${passes} AND ${notIn(not)}`;
+  const free = spreading(wanted.requirement, step, wanted.preference, Prisma.sql`${meets} AND ${notIn(not)}`);
   const chosen = await chooseNodes(tx, free, count, not);
   const spread = chosen.length === 0 ? [] : await readDevices(tx, pickOnNodes(free, chosen));
   if (chosen.length >= count) return spread;
@@ -79,16 +77,20 @@ async function pickStep(tx: Transaction, picking: Picking, count: number): Promi
 }
 
 /** A walk of the index of the strategy. */
-function walk({ passes, strategy }: Pick<Picking, 'passes' | 'strategy'>, not: readonly string[], count: number): Prisma.Sql {
+function walk(picking: Picking, not: readonly string[], count: number): Prisma.Sql {
   // One value instead of a cell each: reading a result costs by the cell, and a group brings hundreds of devices.
   return Prisma.sql`
       SELECT json_agg(best) AS devices FROM (
         SELECT ${PICKED}
         FROM devices d
-        WHERE ${FREE} AND ${passes} AND ${notIn(not)}
-        ORDER BY ${PICK_ORDERS[strategy]}
+        WHERE ${passing(picking, not)}
+        ORDER BY ${PICK_ORDERS[picking.strategy]}
         LIMIT ${count}
         FOR UPDATE OF d SKIP LOCKED) best`;
+}
+
+function passing({ wanted, step, meets }: Picking, not: readonly string[]): Prisma.Sql {
+  return Prisma.sql`${FREE} AND ${meets} AND ${fulfils(step, wanted.preference)} AND ${notIn(not)}`;
 }
 
 async function readDevices(tx: Transaction, statement: Prisma.Sql): Promise<PickedDevice[]> {

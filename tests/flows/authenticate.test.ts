@@ -52,6 +52,7 @@ const ROUTES: Readonly<Record<string, 'open' | 'caller' | 'administrative'>> = {
   'GET /scheduler/config': 'administrative',
   'GET /scheduler/strategies': 'administrative',
   'POST /scheduler/strategies': 'administrative',
+  'POST /scheduler/strategies/simulate': 'administrative',
   'GET /scheduler/strategies/active': 'administrative',
   'GET /scheduler/strategies/{id}': 'administrative',
   'PUT /scheduler/strategies/{id}': 'administrative',

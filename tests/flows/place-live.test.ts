@@ -6,7 +6,7 @@ import { defaultStrategy, RESOURCE_BASED, type Strategy, type StrategyType } fro
 import { nextTurn } from '../../shared/placement/turns.ts';
 import { readNodeLoads } from '../../shared/store/node-loads.ts';
 import { activateType } from '../../shared/store/strategies.ts';
-import { watchStrategy } from '../../workers/allocation/strategy-watch.ts';
+import { watchStrategy } from '../../shared/store/strategy-watch.ts';
 import { eventually } from '../support/eventually.ts';
 import { addDevices, alike } from '../support/fleet.ts';
 import { readInvariants } from '../support/invariants.ts';
