@@ -1,6 +1,7 @@
 import type { ExistingRequest, GatheredRequest, UserFacts } from '../allocation/facts.ts';
-import { type Decision, type GroupFacts, planGroup } from '../allocation/plan-group.ts';
-import { NO_CAPS, requirementOf } from '../placement/requirement.ts';
+import { type Decision, type GroupFacts, type Matched, planGroup } from '../allocation/plan-group.ts';
+import { localWishes } from '../placement/local-wishes.ts';
+import { NO_CAPS, preferenceOf, requirementOf } from '../placement/requirement.ts';
 import type { Strategy, StrategyType } from '../placement/strategy.ts';
 import { headStartOf } from '../waitlist/rank.ts';
 import { createEnds, type Ends } from './ends.ts';
@@ -44,8 +45,8 @@ export function simulate(
   const arrivals = arrivalsOf(recorded);
   let waiting: Traveller[] = [];
   let next = 0;
-  const decide = (group: readonly Traveller[], nowMs: number) => {
-    const decisions = decideGroup(world, group, waiting, strategy, nowMs);
+  const decide = (group: readonly Traveller[], nowMs: number, matched: Matched = new Map()) => {
+    const decisions = decideGroup(world, group, { waiting, matched }, strategy, nowMs);
     const still = new Set<string>();
     for (const traveller of group) {
       const decision = decisions.get(traveller.id);
@@ -63,10 +64,13 @@ export function simulate(
   while (next < arrivals.length || ends.size() > 0) {
     const nowMs = Math.min(arrivals[next]?.atMs ?? Infinity, ends.earliest());
     if (giveBack(world, ends, nowMs)) {
-      const over = waiting.filter(({ deadlineMs }) => deadlineMs <= nowMs);
-      if (over.length > 0) decide(over, nowMs);
-      // Most who wait cannot use what is free: they need no decision.
-      for (const traveller of byRank(waiting)) if (mayServe(world, traveller)) decide([traveller], nowMs);
+      const inTime = waiting.filter(({ deadlineMs }) => deadlineMs > nowMs);
+      for (let over = waiting.length - inTime.length; over > 0; over -= 1) tally.refused('REQUEST_TIMED_OUT');
+      waiting = inTime;
+      for (const traveller of byRank(waiting)) {
+        const deviceId = matchFor(world, traveller, strategy);
+        if (deviceId !== undefined) decide([traveller], nowMs, new Map([[traveller.id, deviceId]]));
+      }
     }
     const group: Traveller[] = [];
     for (let one = arrivals[next]; one !== undefined && one.atMs === nowMs; one = arrivals[next]) {
@@ -100,19 +104,25 @@ function byRank(waiting: readonly Traveller[]): Traveller[] {
   return waiting.toSorted((a, b) => a.atMs - headStartOf(a.tier) - (b.atMs - headStartOf(b.tier)));
 }
 
-function mayServe(world: World, { asked, tenantId }: Traveller): boolean {
-  return world.hasFree(requirementOf(asked, tenantId, NO_CAPS));
+/** The device somebody who waits is matched to, if one is free that they can use. */
+function matchFor(world: World, { userId, asked, tenantId }: Traveller, strategy: Strategy): string | undefined {
+  const requirement = requirementOf(asked, tenantId, NO_CAPS);
+  if (!world.hasFree(requirement)) return undefined;
+  const { lastDeviceId } = world.holdings(userId);
+  const last = { id: lastDeviceId, region: world.regionOf(lastDeviceId) };
+  const preference = localWishes(preferenceOf(asked, lastDeviceId), strategy, last);
+  return world.pick({ requirement, preference, rank: null, members: [] }, 1, new Set())[0]?.id;
 }
 
 /** The loop of `grantGroup`, over the world in memory. */
 function decideGroup(
   world: World,
   group: readonly Traveller[],
-  waiting: readonly Traveller[],
+  { waiting, matched }: { readonly waiting: readonly Traveller[]; readonly matched: Matched },
   strategy: Strategy,
   nowMs: number,
 ): ReadonlyMap<string, Decision> {
-  const plan = planGroup(group.map(toGathered), factsOf(world, group, waiting, nowMs), POLICY, new Map(), strategy);
+  const plan = planGroup(group.map(toGathered), factsOf(world, group, waiting, nowMs), POLICY, matched, strategy);
   const given = new Set<string>();
   while (plan.undecided() > 0) {
     for (const wanted of plan.sort()) {
