@@ -92,6 +92,8 @@ describe('the cluster', () => {
       ...process.env,
       DATABASE_URL: database.url,
       REDIS_URL: redisUrl(),
+      // The queues of the listener have the same names everywhere: events off, or tests that publish would be heard here.
+      RABBITMQ_URL: '',
       QUEUE_PREFIX: prefix,
       JWT_SECRET: secret,
       SERVICE_TOKEN_SECRET: secret,
