@@ -184,6 +184,9 @@ describe('an operator', () => {
   it('has the next ones served now, no more than asked', async () => {
     await bench.addDevices(1, { status: 'stopped' });
     for (const user of ['ann', 'bob']) await join(user);
+    // Looks are taken one after the other: when this one is over, so are those the joins have asked for.
+    const before = await call('POST', '/scheduler/queue/process-next', 'root', {}, { isSuperAdmin: true });
+    expect(before.body.data).toEqual({ processedCount: 0, fulfilled: [] });
     await bench.store.prisma.device.updateMany({ data: { status: 'running' } });
     const { body } = await call('POST', '/scheduler/queue/process-next', 'root', {}, { isSuperAdmin: true });
     expect(body.data).toMatchObject({ processedCount: 1, fulfilled: [{ deviceId: expect.any(String) }] });
