@@ -95,6 +95,14 @@ describe('an automatic extension', () => {
     ]);
   });
 
+  test('is left when it ends at another time by now than when it was found due', () => {
+    const one = standard();
+    const found = { ...automatic, endsAt: one.expiresAt };
+    expect(planExtends([found], group(one), RULES)).toMatchObject([{ status: 'extended' }]);
+    const later = standard({ expiresAt: new Date(one.expiresAt.getTime() + 1) });
+    expect(planExtends([found], group(later), RULES)).toEqual([{ status: 'left', allocationId: 'a', why: 'EXTENDED_MEANWHILE' }]);
+  });
+
   test('is shorter where the total or a reservation leaves less', () => {
     expect(minutesOf(group(standard({ durationMinutes: 450 })))).toBe(30);
     expect(minutesOf(group(standard({ reservedFrom: inMinutes(9.5) })))).toBe(7);

@@ -20,6 +20,8 @@ export interface AskedExtension extends ExtendRequest {
 export interface AutomaticExtension {
   readonly kind: 'automatic';
   readonly allocationId: string;
+  /** When it ended as it was found due: with another end by now, another sweep or its holder has extended it. */
+  readonly endsAt?: Date;
   readonly balance: BalanceFact | undefined;
 }
 
@@ -107,6 +109,8 @@ function decide(
     return extended({ ...decision, extensionId, allocationId, automatic: false, reason, by });
   }
   if (allocation === undefined) return { status: 'left', allocationId, why: 'ALLOCATION_NOT_FOUND' };
+  if (proposal.endsAt !== undefined && proposal.endsAt.getTime() !== allocation.expiresAt.getTime())
+    return { status: 'left', allocationId, why: 'EXTENDED_MEANWHILE' };
   const decision = decideAutoExtend(allocation, wanted.has(allocationId), balance, rules, now);
   if (decision.kind === 'left') return { status: 'left', allocationId, why: decision.why };
   const extensionId = extensionIdOf(`automatic-${decision.extendCount}`, allocationId);

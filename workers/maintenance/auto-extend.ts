@@ -62,7 +62,12 @@ async function gather({ store, balance, rules }: AutoExtendParts, due: readonly 
   const options = { deadlineMs: GATHER_DEADLINE_MS, traceId: undefined };
   const read = await Promise.all([...userIds].map(async (userId) => [userId, await balance.balanceOf(userId, options)] as const));
   const balances = new Map(read);
-  return due.map(({ allocationId, userId }) => ({ kind: 'automatic', allocationId, balance: balances.get(userId) }));
+  return due.map(({ allocationId, userId, expiresAt }) => ({
+    kind: 'automatic',
+    allocationId,
+    endsAt: expiresAt,
+    balance: balances.get(userId),
+  }));
 }
 
 /** One transaction; should it fail on account of a row, one for each, so that the bad row stops nobody else. */
