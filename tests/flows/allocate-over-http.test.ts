@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => bench.close());
 beforeEach(async () => {
-  await bench.store.prisma.$executeRaw`TRUNCATE devices, allocations, requests, ledger, outbox, users CASCADE`;
+  await bench.store.transaction((tx) => tx.$executeRaw`TRUNCATE devices, allocations, requests, ledger, outbox, users CASCADE`);
 });
 
 const allocate = async (userId: string, body: Record<string, unknown> = {}) =>
@@ -56,7 +56,7 @@ describe('POST /scheduler/devices/allocate', () => {
     expect(await traces()).toEqual([`${traceId} order-17`]);
     expect(await bench.store.prisma.request.findFirst()).toMatchObject({ traceId: `${traceId} order-17` });
 
-    await bench.store.prisma.$executeRaw`TRUNCATE outbox`;
+    await bench.store.transaction((tx) => tx.$executeRaw`TRUNCATE outbox`);
     const release = { allocationId: body.data.allocationId };
     await api.call('POST', '/scheduler/devices/release', { as, headers: { ...headers, 'x-request-id': 'order-18' }, body: release });
     expect(await traces()).toEqual([`${traceId} order-18`]);

@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => wired.close());
 beforeEach(async () => {
-  await wired.store.prisma.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox CASCADE`;
+  await wired.store.transaction((tx) => tx.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox CASCADE`);
 });
 
 const codeOf = (outcome: AllocateOutcome) => ('code' in outcome ? outcome.code : outcome.status);

@@ -92,7 +92,7 @@ const stories: fc.Arbitrary<Story> = fc.array(
 
 /** One run of a story against database and model. */
 async function play(story: Story): Promise<void> {
-  await store.prisma.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, extensions CASCADE`;
+  await store.transaction((tx) => tx.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, extensions CASCADE`);
   const model = new AllocationModel(await addDevices(store, alike(DEVICES)), POLICY);
   const requestIds = Array.from({ length: REQUESTS }, () => randomUUID());
   const owner = (index: number) => USERS[index % USERS.length] ?? '';

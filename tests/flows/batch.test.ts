@@ -30,7 +30,9 @@ afterAll(async () => {
   await counter.close();
 });
 beforeEach(async () => {
-  await bench.store.prisma.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, idempotency_keys CASCADE`;
+  await bench.store.transaction(
+    (tx) => tx.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, idempotency_keys CASCADE`,
+  );
 });
 
 const users = (count: number) => Array.from({ length: count }, (_, index) => `user-${index}`);
@@ -82,7 +84,7 @@ describe('a batch of allocations', () => {
     const fewest = async (size: number) => {
       const counts: number[] = [];
       for (let round = 0; round < 3; round += 1) {
-        await bench.store.prisma.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox CASCADE`;
+        await bench.store.transaction((tx) => tx.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox CASCADE`);
         await bench.addDevices(60);
         const before = counter.count();
         const { body } = await send(ALLOCATE, { requests: forEach(users(size)) });

@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => bench.close());
 beforeEach(async () => {
-  await bench.store.prisma.$executeRaw`TRUNCATE devices, allocations, requests, ledger, outbox, users CASCADE`;
+  await bench.store.transaction((tx) => tx.$executeRaw`TRUNCATE devices, allocations, requests, ledger, outbox, users CASCADE`);
 });
 
 const PHONE = {

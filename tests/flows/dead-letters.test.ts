@@ -16,7 +16,9 @@ beforeAll(async () => {
 });
 afterAll(() => bench.close());
 beforeEach(async () => {
-  await bench.store.prisma.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, inbox, idempotency_keys CASCADE`;
+  await bench.store.transaction(
+    (tx) => tx.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, inbox, idempotency_keys CASCADE`,
+  );
 });
 
 /** Gives up so many bills the way deliveries do. @returns their allocations */

@@ -16,7 +16,9 @@ beforeAll(async () => {
 });
 afterAll(() => wired.close());
 beforeEach(async () => {
-  await wired.store.prisma.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, reservations CASCADE`;
+  await wired.store.transaction(
+    (tx) => tx.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, reservations CASCADE`,
+  );
 });
 
 /** An allocation of 30 minutes that is to be extended by itself. */

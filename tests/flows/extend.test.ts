@@ -22,7 +22,9 @@ beforeAll(async () => {
 });
 afterAll(() => wired.close());
 beforeEach(async () => {
-  await wired.store.prisma.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, reservations CASCADE`;
+  await wired.store.transaction(
+    (tx) => tx.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, reservations CASCADE`,
+  );
 });
 
 const ENDING = { cleaningSeconds: 0 };

@@ -19,7 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => bench.close());
 beforeEach(async () => {
-  await bench.store.prisma.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, stuck_ends CASCADE`;
+  await bench.store.transaction((tx) => tx.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, stuck_ends CASCADE`);
   await bench.addDevices(3);
   await listeningSince(3_600);
 });

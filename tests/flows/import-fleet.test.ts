@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => bench.close());
 beforeEach(async () => {
-  await bench.store.prisma.$executeRaw`TRUNCATE devices CASCADE`;
+  await bench.store.transaction((tx) => tx.$executeRaw`TRUNCATE devices CASCADE`);
 });
 
 const device = (changes: object = {}) =>

@@ -19,7 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => bench.close());
 beforeEach(async () => {
-  await bench.store.prisma.$executeRaw`TRUNCATE devices, allocations, requests, ledger, outbox, users CASCADE`;
+  await bench.store.transaction((tx) => tx.$executeRaw`TRUNCATE devices, allocations, requests, ledger, outbox, users CASCADE`);
   const keys = await bench.redis.keys(`${bench.prefix}:available:*`);
   if (keys.length > 0) await bench.redis.del(...keys);
 });

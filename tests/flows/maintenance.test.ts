@@ -44,7 +44,9 @@ afterAll(async () => {
   await wired.close();
 });
 beforeEach(async () => {
-  await wired.store.prisma.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, inbox, idempotency_keys CASCADE`;
+  await wired.store.transaction(
+    (tx) => tx.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, inbox, idempotency_keys CASCADE`,
+  );
 });
 
 const asked = { durationMinutes: 60, queueIfBusy: false, maxWaitMinutes: 30, autoExtend: false };

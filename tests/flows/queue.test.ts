@@ -13,7 +13,9 @@ beforeAll(async () => {
 });
 afterAll(() => bench.close());
 beforeEach(async () => {
-  await bench.store.prisma.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, idempotency_keys CASCADE`;
+  await bench.store.transaction(
+    (tx) => tx.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, idempotency_keys CASCADE`,
+  );
 });
 
 const call = async (method: string, path: string, user: string, body?: unknown, claims: object = {}) =>

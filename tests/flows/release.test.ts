@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => wired.close());
 beforeEach(async () => {
-  await wired.store.prisma.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox CASCADE`;
+  await wired.store.transaction((tx) => tx.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox CASCADE`);
 });
 
 async function granted(userId: string, options?: AllocateOptions): Promise<GrantedAllocation> {

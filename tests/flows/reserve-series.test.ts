@@ -14,7 +14,9 @@ beforeAll(async () => {
 });
 afterAll(() => bench.close());
 beforeEach(async () => {
-  await bench.store.prisma.$executeRaw`TRUNCATE devices, users, outbox, reservations, reservation_series, idempotency_keys CASCADE`;
+  await bench.store.transaction(
+    (tx) => tx.$executeRaw`TRUNCATE devices, users, outbox, reservations, reservation_series, idempotency_keys CASCADE`,
+  );
 });
 
 const DAY = 86_400_000;

@@ -64,7 +64,7 @@ describe('settings', () => {
 
 describe('invariants', () => {
   test('are checked on request, and a broken one is named', async () => {
-    await bench.store.prisma.$executeRaw`TRUNCATE devices, allocations, requests, ledger, outbox, users CASCADE`;
+    await bench.store.transaction((tx) => tx.$executeRaw`TRUNCATE devices, allocations, requests, ledger, outbox, users CASCADE`);
     const check = async () => (await api.call('GET', '/scheduler/invariants', { as: await asService() })).body.data;
     expect(await check()).toMatchObject({ ok: true });
     await bench.addDevices(1, { allocationId: randomUUID() });

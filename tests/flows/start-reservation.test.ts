@@ -272,7 +272,7 @@ describe('a start at the same moment as the end of the lease before', () => {
     const [deviceId = ''] = await bench.addDevices(1);
     const rounds = 60;
     for (let round = 0; round < rounds; round += 1) {
-      await bench.store.prisma.$executeRaw`TRUNCATE allocations, requests, reservations, ledger, outbox CASCADE`;
+      await bench.store.transaction((tx) => tx.$executeRaw`TRUNCATE allocations, requests, reservations, ledger, outbox CASCADE`);
       await bench.store.prisma.$executeRaw`UPDATE devices SET allocation_id = NULL, fence = 0`;
       await booked(bench.store, { userId: 'ann', wantedDeviceId: deviceId, inMinutes: 1, durationMinutes: 15 });
       await booked(bench.store, { userId: 'bob', wantedDeviceId: deviceId, inMinutes: 16, durationMinutes: 15 });

@@ -28,7 +28,7 @@ afterAll(async () => {
   await database.drop();
 });
 beforeEach(async () => {
-  await store.prisma.$executeRaw`TRUNCATE devices, allocations, requests, users, reservations CASCADE`;
+  await store.transaction((tx) => tx.$executeRaw`TRUNCATE devices, allocations, requests, users, reservations CASCADE`);
 });
 
 async function wait(
