@@ -80,6 +80,36 @@ describe('round_robin', () => {
   });
 });
 
+describe('round_robin, several at once', () => {
+  it('is as fair whichever of them commits first', () => {
+    const strategy = defaultStrategy('round_robin');
+    const sizes = fc.record({ fleet: fc.integer({ min: 1, max: 12 }), rounds: fc.nat({ max: 30 }) });
+    const backwards = fc.array(fc.boolean(), { minLength: 30, maxLength: 30 });
+    fc.assert(
+      fc.property(
+        sizes,
+        fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 30, maxLength: 30 }),
+        backwards,
+        (size, counts, reversed) => {
+          let fleet = fleetOf(size.fleet);
+          let clock = 1;
+          const grants = new Map<string, number>(fleet.map(({ id }) => [id, 0]));
+          for (let round = 0; round < size.rounds; round += 1) {
+            const taken = placeDevices(fleet, anything, noWish, strategy.type).slice(0, counts[round]);
+            for (const one of reversed[round] === true ? taken.toReversed() : taken) {
+              const turned = nextTurn(strategy, one, clock);
+              clock = turned?.clock ?? clock;
+              grants.set(one.id, (grants.get(one.id) ?? 0) + 1);
+              fleet = fleet.map((other) => (other.id === one.id ? { ...other, turn: turned?.turn ?? other.turn } : other));
+            }
+          }
+          expect(Math.max(...grants.values()) - Math.min(...grants.values())).toBeLessThanOrEqual(1);
+        },
+      ),
+    );
+  });
+});
+
 describe('weighted_round_robin', () => {
   const strategy = defaultStrategy('weighted_round_robin');
 

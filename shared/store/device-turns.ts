@@ -1,6 +1,6 @@
 import { Prisma } from '../../prisma/generated/client.ts';
 import type { Strategy } from '../placement/strategy.ts';
-import { STRIDE } from '../placement/turns.ts';
+import { LAP, STRIDE } from '../placement/turns.ts';
 import { MORE_HELD } from './node-loads.ts';
 
 /** What a strategy keeps beside a grant, as parts of the statement that writes it. Empty where it keeps nothing. */
@@ -28,7 +28,7 @@ const NOTHING: Bookkeeping = {
 export function bookkeepingOf(strategy: Strategy): Bookkeeping {
   switch (strategy.type) {
     case 'round_robin':
-      return { ...NOTHING, set: Prisma.sql`, turn = nextval('device_turns')` };
+      return inTurn(Prisma.sql`clock.at - ${LAP}::int`, Prisma.sql`${LAP}::int`);
     case 'least_connection':
       return { ...NOTHING, set: Prisma.sql`, turn = greatest(d.turn, nextval('device_turns')) + ${strategy.config.window}::int` };
     case 'weighted_round_robin':
@@ -43,6 +43,11 @@ export function bookkeepingOf(strategy: Strategy): Bookkeeping {
 function byStride({ cpu, memory }: { readonly cpu: number; readonly memory: number }): Bookkeeping {
   const weight = Prisma.sql`greatest(1, (d.cpu_cores * (100 - d.cpu_usage) / 8 * ${cpu}::float8 + d.memory_mb * (100 - d.memory_usage) / 16384 * ${memory}::float8)
         / (${cpu}::float8 + ${memory}::float8))`;
+  return inTurn(Prisma.sql`clock.at`, Prisma.sql`${STRIDE}::int / ${weight}`);
+}
+
+/** Puts each granted device back by a distance from its place, but from no earlier place than `floor`. */
+function inTurn(floor: Prisma.Sql, distance: Prisma.Sql): Bookkeeping {
   return {
     ...NOTHING,
     // The clock moves on to the furthest turn that was taken, and never back.
@@ -52,6 +57,6 @@ function byStride({ cpu, memory }: { readonly cpu: number; readonly memory: numb
       FROM device_turns
     ), `,
     from: Prisma.sql`, clock`,
-    set: Prisma.sql`, turn = greatest(d.turn, clock.at) + ${STRIDE}::int / ${weight}`,
+    set: Prisma.sql`, turn = greatest(d.turn, ${floor}) + ${distance}`,
   };
 }

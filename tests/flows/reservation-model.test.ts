@@ -53,6 +53,9 @@ describe('any sequence of commands', () => {
           await obey(each, devices, model);
           await compare(model);
         }
+        // What ran out since the last look is ended by the next one.
+        await obey({ kind: 'look-twice' }, devices, model);
+        await compare(model);
         expect(await readInvariants(bench.store)).toEqual([]);
       }),
       { numRuns: 15, verbose: 1 },
