@@ -37,6 +37,13 @@ const FITS_MINE = Prisma.sql`(d.tenant_id IS NULL OR d.tenant_id = m.tenant_id) 
   AND (m.needs[1] = 0 OR d.type = (ARRAY['phone', 'tablet'])[m.needs[1]]) AND d.cpu_cores >= m.needs[2] AND d.memory_mb >= m.needs[3]
   AND d.storage_mb >= m.needs[4] AND d.cpu_cores <= m.needs[5] AND d.memory_mb <= m.needs[6] AND d.storage_mb <= m.needs[7]`;
 
+/**
+ * The device of each lease, if it is one of mine. Each is looked up by its id, which the LIMIT makes sure of: the planner takes
+ * one device to fit, and would compare every lease with all that do.
+ */
+const itsDevice = (condition: Prisma.Sql) =>
+  Prisma.sql`CROSS JOIN LATERAL (SELECT FROM devices d WHERE d.id = a.device_id AND ${condition} AND ${FITS_MINE} LIMIT 1) mine`;
+
 /** Whether two classes may compete for a device. */
 const OVERLAPS = Prisma.sql`(c.needs[1] = 0 OR m.needs[1] = 0 OR c.needs[1] = m.needs[1]) AND c.needs[2] <= m.needs[5] AND m.needs[2] <= c.needs[5]
   AND c.needs[3] <= m.needs[6] AND m.needs[3] <= c.needs[6] AND c.needs[4] <= m.needs[7] AND m.needs[4] <= c.needs[7]`;
@@ -73,7 +80,7 @@ export async function readWaitFacts(store: Store, requestId: string): Promise<Wa
         (SELECT json_agg(e) FROM (
           SELECT a.allocated_at, a.expires_at FROM (
             SELECT device_id, allocated_at, expires_at FROM allocations WHERE status = 'allocated' ORDER BY expires_at, id LIMIT ${ENDS}::int) a
-          JOIN devices d ON d.id = a.device_id WHERE d.status = 'running' AND NOT d.draining AND ${FITS_MINE}
+          ${itsDevice(Prisma.sql`d.status = 'running' AND NOT d.draining`)}
           ORDER BY a.expires_at LIMIT ${MATCHING_ENDS}::int) e) AS running,
         (SELECT json_build_object('p50', percentile_cont(0.5) WITHIN GROUP (ORDER BY share), 'p90', percentile_cont(0.9) WITHIN GROUP (ORDER BY share)) FROM (
           SELECT least(1, extract(epoch FROM ended_at - allocated_at) / extract(epoch FROM expires_at - allocated_at)) AS share
@@ -82,7 +89,7 @@ export async function readWaitFacts(store: Store, requestId: string): Promise<Wa
           'any', ${matching(Prisma.sql`d.status <> 'deleted'`)},
           'held', EXISTS (
             SELECT FROM (SELECT device_id FROM allocations WHERE status = 'allocated' ORDER BY expires_at, id LIMIT ${ENDS}::int) a
-            JOIN devices d ON d.id = a.device_id WHERE NOT d.draining AND ${FITS_MINE}),
+            ${itsDevice(Prisma.sql`NOT d.draining`)}),
           'free', ${matching(Prisma.sql`${FREE} AND NOT ${reservedSoon}`)},
           'reserved', ${matching(Prisma.sql`${FREE} AND ${reservedSoon}`)},
           'cleaning', ${matching(Prisma.sql`d.cleaning_until IS NOT NULL AND d.status = 'running'`)},
