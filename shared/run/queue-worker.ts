@@ -50,6 +50,8 @@ export interface WorkerTiming {
   readonly stalledInterval: number;
   /** How long jobs may wait while this worker takes none, before it is replaced. */
   readonly watchdogMs: number;
+  /** How long an idle worker waits to be woken before it looks by itself. */
+  readonly idleMs: number;
 }
 
 /** A job as its handler sees it. `signal` is aborted at the deadline, when the lock is lost and on a forced close. */
@@ -87,7 +89,7 @@ export const KEPT: { readonly completed: Kept; readonly failed: Kept } = {
   failed: { age: 24 * 3_600, count: 10_000, limit: 1_000 },
 };
 
-const DEFAULT_TIMING: WorkerTiming = { lockDuration: 15_000, stalledInterval: 5_000, watchdogMs: 20_000 };
+const DEFAULT_TIMING: WorkerTiming = { lockDuration: 15_000, stalledInterval: 5_000, watchdogMs: 20_000, idleMs: 5_000 };
 const MAX_STALLED_COUNT = 3;
 const MAX_STARTED_ATTEMPTS = 25;
 const CLOSE_TIMEOUT_MS = 20_000;
@@ -123,6 +125,7 @@ export function startQueueWorker(options: QueueWorkerOptions): QueueWorker {
       concurrency: options.concurrency,
       lockDuration: timing.lockDuration,
       stalledInterval: timing.stalledInterval,
+      drainDelay: timing.idleMs / 1_000,
       maxStalledCount: MAX_STALLED_COUNT,
       maxStartedAttempts: MAX_STARTED_ATTEMPTS,
       removeOnComplete: kept.completed,
