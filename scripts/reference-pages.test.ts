@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { describeVariables, loadConfig } from '../shared/config.ts';
 import { ERRORS } from '../shared/errors.ts';
+import { PUBLISHED } from '../shared/events.ts';
 import { referencePages } from './reference-pages.ts';
 
 const pages = referencePages();
@@ -18,6 +19,16 @@ describe('the reference pages', () => {
       expect(textOf('.env.example')).toContain(`\n#${name}=`);
     }
     for (const [code, { status }] of Object.entries(ERRORS)) expect(textOf('docs/errors.md')).toContain(`| \`${code}\` | ${status} |`);
+  });
+
+  test('say of every published key when it is published and what its body is, and of no other', () => {
+    const files = pages.flatMap(({ path }) => (path.startsWith('docs/events/') ? [path.slice('docs/events/'.length)] : []));
+    expect(readdirSync('docs/events').toSorted()).toEqual(files.toSorted());
+    for (const [topic, { shape }] of PUBLISHED) {
+      const schema = JSON.parse(textOf(`docs/events/${topic.replaceAll(/[<>]/g, '')}.json`));
+      expect(schema).toMatchObject({ title: topic, type: 'object', description: expect.any(String) });
+      expect(Object.keys(schema.properties)).toEqual(Object.keys(shape));
+    }
   });
 
   test('give defaults that are accepted when they are taken literally', () => {

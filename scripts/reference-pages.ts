@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describeVariables } from '../shared/config.ts';
 import { ERRORS } from '../shared/errors.ts';
+import { eventPages } from './event-pages.ts';
 import { withMeasured } from './measured.ts';
 import { ROOT } from './services/place.ts';
 
@@ -26,6 +27,7 @@ export function referencePages(): readonly ReferencePage[] {
     { path: '.env.example', text: envExample() },
     { path: 'docs/configuration.md', text: configurationPage() },
     { path: 'docs/errors.md', text: errorsPage() },
+    ...eventPages(),
     { path: 'README.md', text: withMeasured(readFileSync(join(ROOT, 'README.md'), 'utf8'), join(ROOT, 'bench', 'results')) },
   ];
 }

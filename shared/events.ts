@@ -19,7 +19,8 @@ export const DEAD_LETTER_EXCHANGE = 'cloudphone.dlx';
 /** Version of the bodies below, sent with every event. */
 export const EVENT_VERSION = 1;
 
-const id = z.uuid();
+// A guid, as every door takes them: the ids of devices are chosen by others, and need not follow RFC 9562.
+const id = z.guid();
 const userId = z.string().min(1);
 const tenantId = z.string().nullable();
 const fence = z.int().positive();
@@ -78,6 +79,34 @@ export const EVENTS = {
     retryCount: z.int().nonnegative(),
   }),
 } as const;
+
+/** Stands for every `device.allocate.<sagaId>`: the answer to an order goes to a key of its own. */
+export const ORDER_ANSWER_TOPIC = 'device.allocate.<sagaId>';
+
+const ORDER_ANSWER = /^device\.allocate\.[\w-]{1,100}$/;
+
+const orderAnswer = z.strictObject({
+  sagaId: z.string(),
+  deviceId: id.nullable(),
+  orderId: z.string(),
+  userId,
+  success: z.boolean(),
+  allocationId: id.optional(),
+  error: z.string().optional(),
+});
+
+/** The bodies as they leave, envelope included, by routing key. The pages of `docs/events` are written from it. */
+export const PUBLISHED: ReadonlyMap<string, z.ZodObject> = new Map(
+  Object.entries({ ...EVENTS, [ORDER_ANSWER_TOPIC]: orderAnswer }).map(([topic, own]) => {
+    const type = topic === ORDER_ANSWER_TOPIC ? z.string().regex(ORDER_ANSWER) : z.literal(topic);
+    return [topic, own.extend({ eventId: id, type, version: z.literal(EVENT_VERSION), timestamp: instant })];
+  }),
+);
+
+/** What the body under a routing key must look like; nothing for a key that is not ours. */
+export function publishedSchemaOf(topic: string): z.ZodObject | undefined {
+  return PUBLISHED.get(topic) ?? (ORDER_ANSWER.test(topic) ? PUBLISHED.get(ORDER_ANSWER_TOPIC) : undefined);
+}
 
 export type EventTopic = keyof typeof EVENTS;
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { AllocateOutcome } from '../../shared/allocation/outcome.ts';
 import { eventually } from '../support/eventually.ts';
 import { addDevices, alike } from '../support/fleet.ts';
+import { malformedEvents } from '../support/invariants.ts';
 import { type ListenerBench, openListenerBench } from '../support/listener-bench.ts';
 import { type Wired, wire } from '../support/wire.ts';
 
@@ -197,6 +198,7 @@ describe('an order', () => {
     expect(await ends(userId)).toEqual([null]);
     await say('device.release', { deviceId: answer.deviceId, userId, reason: 'over' });
     expect(await ends(userId)).toEqual(['order_released']);
+    expect(await malformedEvents(wired.store)).toEqual([]);
   });
 
   test('of somebody who may not have one is told why', async () => {
