@@ -50,6 +50,7 @@ function optionsFrom(config: Config): Omit<ApiOptions, 'metrics' | 'logger'> {
       policies: config.RENEWAL_POLICIES,
       turnaroundSeconds: Math.max(config.TURNAROUND_SECONDS, config.CLEANING_TIMEOUT),
       billingAllowOnError: config.BILLING_ALLOW_ON_ERROR,
+      reserveFullTerm: config.BILLING_RESERVE_FULL_TERM,
     },
     publicSettings: publicSettings(config),
     store: {

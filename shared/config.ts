@@ -136,6 +136,9 @@ const variables = z.object({
   ),
   QUOTA_CACHE_TTL: integer(MINUTE_S, 1, 86_400).describe('Life of a cached quota, s'),
   BILLING_ALLOW_ON_ERROR: flag(true).describe('Let an allocation through when the balance cannot be read; its record says so'),
+  BILLING_RESERVE_FULL_TERM: flag(false).describe(
+    'Grant and extend only what the balance covers for the whole term, by the costPerHour of the device; one without a price costs nothing',
+  ),
   BALANCE_CACHE_TTL: integer(30, 1, 86_400).describe('Life of a cached balance, s'),
   BILLING_MAX_ATTEMPTS: integer(10, 1, 100).describe('Deliveries of a bill before it becomes a dead letter'),
   DELIVERY_BACKOFF_BASE_MS: integer(1_000, 10, 3_600_000).describe('First pause of a repeated delivery, ms'),

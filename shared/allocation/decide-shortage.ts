@@ -9,6 +9,8 @@ export interface Shortage {
   readonly freeWithinCaps: number;
   readonly existsWithinCaps: boolean;
   readonly smallest: Size | null;
+  /** The least price per hour of a device within the quota; looked for only where the balance limits the price. */
+  readonly cheapest?: number | null;
 }
 
 /** The named answers: try again at once, wait, or no. */

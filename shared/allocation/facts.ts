@@ -55,6 +55,8 @@ export interface UserFacts {
   readonly lastDeviceId: string | null;
   /** Where that device runs; read only for a strategy that looks at it. */
   readonly lastRegion?: string | null;
+  /** What the whole terms of the live allocations cost; read only where balances must cover whole terms. */
+  readonly committed?: number;
 }
 
 /** What to do when a neighbour is away. */
@@ -62,4 +64,6 @@ export interface OutagePolicy {
   readonly quotaAllowOnError: boolean;
   readonly fallbackMaxDevices: number;
   readonly billingAllowOnError: boolean;
+  /** Grant only what the balance covers for the whole term. Left out: no. */
+  readonly reserveFullTerm?: boolean;
 }

@@ -272,3 +272,50 @@ describe('one request', () => {
     expect(planGroup(group, facts({ reservationsAhead: true }), policy).sort()).toHaveLength(2);
   });
 });
+
+describe('in safe mode', () => {
+  const safe = { ...policy, reserveFullTerm: true };
+  const balance = (amount: number): BalanceFact => ({ kind: 'allowed', status: 'active', balance: amount });
+  const held = (committed: number) =>
+    facts({
+      users: new Map([['ann', { state: 'active', inArrears: false, lastKnownLimits: null, use: NO_USE, lastDeviceId: null, committed }]]),
+    });
+
+  it('the price of a device is capped by what the balance leaves for the term', () => {
+    const ask = [request('a', { userId: 'ann', balance: balance(5), asked: { durationMinutes: 30 } })];
+    expect(planGroup(ask, held(2), safe).sort()[0]?.requirement.maxCostPerHour).toBeCloseTo(6, 6);
+    expect(planGroup(ask, held(2), policy).sort()[0]?.requirement.maxCostPerHour).toBeUndefined();
+  });
+
+  it('two requests of one user in a group cannot both spend the same money', () => {
+    const plan = planGroup(
+      ['a', 'b'].map((id) => request(id, { userId: 'ann', balance: balance(5) })),
+      held(0),
+      safe,
+    );
+    const [both] = plan.sort();
+    plan.place(both?.members ?? [], [device('d1', { costPerHour: 3 }), device('d2', { costPerHour: 3 })]);
+    const [second] = plan.sort();
+    expect(second?.requirement.maxCostPerHour).toBeCloseTo(2, 6);
+    plan.settle(second?.members ?? [], { freeWithinCaps: 0, existsWithinCaps: false, smallest: device('d2'), cheapest: 3 });
+    expect(plan.decisions().get('a')).toMatchObject({ kind: 'granted' });
+    expect(plan.decisions().get('b')).toMatchObject({
+      kind: 'refused',
+      refusal: { code: 'INSUFFICIENT_BALANCE', details: { required: 6, balance: 5 } },
+    });
+  });
+
+  it('whoever waits and was matched to a device too dear is passed over until the balance may have changed', () => {
+    const waiting: ExistingRequest = { status: 'waiting', code: null, details: null, deadline: null };
+    const ask = [request('a', { userId: 'ann', balance: balance(1), asked: { queueIfBusy: true } })];
+    const plan = planGroup(ask, { ...held(0), existing: new Map([['a', waiting]]) }, safe, new Map([['a', 'd1']]));
+    plan.settle(plan.sort()[0]?.members ?? [], { freeWithinCaps: 0, existsWithinCaps: false, smallest: device('d1'), cheapest: 3 });
+    expect(plan.decisions().get('a')).toMatchObject({ kind: 'waiting', parked: 'BALANCE' });
+  });
+
+  it('a device the balance covers is waited for while it is busy', () => {
+    const plan = planGroup([request('a', { balance: balance(5), asked: { queueIfBusy: true } })], facts(), safe);
+    plan.settle(plan.sort()[0]?.members ?? [], { freeWithinCaps: 0, existsWithinCaps: true, smallest: device('d1'), cheapest: 3 });
+    expect(plan.decisions().get('a')).toMatchObject({ kind: 'waiting', parked: null });
+  });
+});

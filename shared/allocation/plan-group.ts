@@ -7,6 +7,7 @@ import { headStartOf } from '../waitlist/rank.ts';
 import { decideEligibility, leastSize, type Refusal } from './decide-eligibility.ts';
 import { decideShortage, type Shortage } from './decide-shortage.ts';
 import type { ExistingRequest, GatheredRequest, OutagePolicy, UserFacts } from './facts.ts';
+import { dearestCovered, termCost, uncovered } from './full-term.ts';
 
 /** A free device, locked by this transaction. */
 export interface LockedDevice extends Size {
@@ -15,6 +16,7 @@ export interface LockedDevice extends Size {
   readonly status: string;
   readonly fence: number;
   readonly resourceScore: number;
+  readonly costPerHour?: number | null;
 }
 
 /** What becomes of one request of the group. */
@@ -101,10 +103,16 @@ export function planGroup(
 ): GroupPlan {
   const decisions = new Map<string, Decision>();
   const granted = new Map<string, Use>();
+  const committed = new Map<string, number>();
   let open: readonly GatheredRequest[] = group;
 
   const userOf = (gathered: GatheredRequest) => facts.users.get(gathered.request.userId) ?? NOBODY;
   const useOf = (gathered: GatheredRequest) => granted.get(gathered.request.userId) ?? userOf(gathered).use;
+  const committedOf = (gathered: GatheredRequest) => committed.get(gathered.request.userId) ?? userOf(gathered).committed ?? 0;
+  const maxCostOf = (gathered: GatheredRequest) =>
+    policy.reserveFullTerm === true
+      ? dearestCovered(gathered.balance, committedOf(gathered), gathered.request.asked.durationMinutes)
+      : Infinity;
   const decide = (gathered: GatheredRequest, decision: Decision) => {
     decisions.set(gathered.request.requestId, decision);
   };
@@ -152,7 +160,7 @@ export function planGroup(
     const { lastDeviceId, lastRegion = null } = userOf(gathered);
     const owner = tenantId !== null && facts.tenantsWithDevices.has(tenantId) ? tenantId : null;
     const deviceId = matched.get(gathered.request.requestId);
-    const asking = requirementOf(asked, owner, largestFitting(limits, useOf(gathered)));
+    const asking = requirementOf(asked, owner, largestFitting(limits, useOf(gathered)), maxCostOf(gathered));
     const requirement = deviceId === undefined ? asking : { ...asking, deviceId };
     return {
       requirement: facts.reservationsAhead ? requirement : { ...requirement, durationMinutes: 0 },
@@ -172,8 +180,11 @@ export function planGroup(
       }
       // A second request of the same user may no longer fit after the first: it is looked at anew in the next round.
       if (limitHit(member.limits, useOf(member.gathered), device) !== undefined) continue;
+      if ((device.costPerHour ?? 0) > maxCostOf(member.gathered)) continue;
       spare.shift();
-      granted.set(member.gathered.request.userId, useWith(useOf(member.gathered), device));
+      const { userId, asked } = member.gathered.request;
+      granted.set(userId, useWith(useOf(member.gathered), device));
+      committed.set(userId, committedOf(member.gathered) + termCost(device.costPerHour, asked.durationMinutes));
       decide(member.gathered, {
         kind: 'granted',
         device,
@@ -202,10 +213,19 @@ export function planGroup(
   function settled({ gathered, limits }: Open, shortage: Shortage, outranked: boolean): Decision {
     const { requestId, asked } = gathered.request;
     const caps = largestFitting(limits, useOf(gathered));
+    const tooDear = tooDearFor(gathered, shortage);
+    if (tooDear !== undefined) return matched.has(requestId) ? passedOver(tooDear) : { kind: 'refused', refusal: tooDear };
     // The device that was matched is gone, or larger than what the limits leave: the next match goes by what was learned here.
     if (matched.has(requestId)) return { kind: 'waiting', reason: 'POOL_BUSY', caps, parked: null };
     const decision = decideShortage(shortage, limits, useOf(gathered), asked.queueIfBusy, outranked);
     return decision.kind === 'waiting' ? { ...decision, caps, parked: null } : decision;
+  }
+
+  /** Devices there are, within the quota, but none that the balance covers. */
+  function tooDearFor(gathered: GatheredRequest, { existsWithinCaps, cheapest }: Shortage): Refusal | undefined {
+    const { balance, request } = gathered;
+    if (existsWithinCaps || cheapest == null || balance.kind === 'unavailable' || cheapest <= maxCostOf(gathered)) return undefined;
+    return uncovered(committedOf(gathered) + termCost(cheapest, request.asked.durationMinutes), Number(balance.balance));
   }
 
   return {

@@ -12,6 +12,7 @@ export interface Candidate {
   readonly memoryMB: number;
   readonly storageMB: number;
   readonly resourceScore: number;
+  readonly costPerHour?: number | null;
 }
 
 /**
@@ -43,7 +44,8 @@ export function meets(device: Candidate, need: Requirement): boolean {
     device.storageMB >= need.minStorageMB &&
     device.cpuCores <= need.caps.cpuCores &&
     device.memoryMB <= need.caps.memoryMB &&
-    device.storageMB <= need.caps.storageMB
+    device.storageMB <= need.caps.storageMB &&
+    (device.costPerHour ?? 0) <= (need.maxCostPerHour ?? Infinity)
   );
 }
 

@@ -19,6 +19,8 @@ export interface Requirement {
   readonly minStorageMB: number;
   readonly durationMinutes: number;
   readonly caps: Caps;
+  /** The dearest device, per hour; left out: any. A device without a price costs nothing. */
+  readonly maxCostPerHour?: number;
 }
 
 /** What a device should be: each wish is worth a fixed weight, see `preferenceScore`. */
@@ -31,7 +33,7 @@ export interface Preference {
 }
 
 /** What a caller asked for, as the hard part of a placement. */
-export function requirementOf(asked: AskedAllocation, tenantId: string | null, caps: Caps): Requirement {
+export function requirementOf(asked: AskedAllocation, tenantId: string | null, caps: Caps, maxCostPerHour = Infinity): Requirement {
   return {
     tenantId,
     deviceType: asked.devicePreferences?.deviceType ?? null,
@@ -41,6 +43,7 @@ export function requirementOf(asked: AskedAllocation, tenantId: string | null, c
     minStorageMB: asked.preferredSpecs?.minStorage ?? 0,
     durationMinutes: asked.durationMinutes,
     caps,
+    ...(maxCostPerHour === Infinity ? {} : { maxCostPerHour }),
   };
 }
 

@@ -137,3 +137,19 @@ describe('the moment from which on', () => {
     expect(extendableFrom({ expiresAt: inMinutes(10), lastExtendedAt: null }, standard)).toEqual(inMinutes(-50));
   });
 });
+
+describe('in safe mode', () => {
+  const safe: RenewalRules = { ...RULES, reserveFullTerm: true };
+  const priced = facts({ costPerHour: 3, committed: 6 });
+  const decide = (balance: number, rules = safe) =>
+    decideExtend(request({ additionalMinutes: 20 }), priced, { ...ALLOWED, balance }, rules, NOW);
+
+  test('an extension is one that the balance covers beside all terms there are', () => {
+    expect(decide(7)).toMatchObject({ kind: 'extend' });
+    expect(decide(6.9)).toMatchObject({ refusal: { code: 'INSUFFICIENT_BALANCE', details: { required: 7, balance: 6.9 } } });
+  });
+
+  test('and not otherwise', () => {
+    expect(decide(0, RULES)).toMatchObject({ kind: 'extend' });
+  });
+});

@@ -1,5 +1,6 @@
 import { balanceRefusal, blockOf, type Refusal } from '../allocation/decide-eligibility.ts';
 import type { BalanceFact, UserFacts } from '../allocation/facts.ts';
+import { termCost, uncoveredTerm } from '../allocation/full-term.ts';
 import { isWithinReach, type Reach } from '../allocation/reach.ts';
 import type { Tier } from '../allocation/tier.ts';
 import type { RenewalPolicies, RenewalPolicy } from './policy.ts';
@@ -30,6 +31,9 @@ export interface ExtendFacts {
   /** Start of the next reservation of the device. */
   readonly reservedFrom: Date | null;
   readonly user: Pick<UserFacts, 'state' | 'inArrears'>;
+  /** Of the device, and of the whole terms of all its user holds; read only where balances must cover whole terms. */
+  readonly costPerHour?: number | null;
+  readonly committed?: number;
 }
 
 /** What is in force for everybody. */
@@ -38,6 +42,8 @@ export interface RenewalRules {
   /** Gap kept free in front of a reservation, s. */
   readonly turnaroundSeconds: number;
   readonly billingAllowOnError: boolean;
+  /** Extend only what the balance covers to the new end. Left out: no. */
+  readonly reserveFullTerm?: boolean;
 }
 
 /** An extension as it is told. `remainingExtends` -1: no limit. */
@@ -182,8 +188,12 @@ function reserved({ additionalMinutes, facts, rules }: Case): Refusal | undefine
   return { code: 'RESERVED_BY_OTHER', reason: 'the device is reserved', details: { latestEnd: latestEnd.toISOString() } };
 }
 
-function unpaid({ facts, balance, rules }: Case): Refusal | undefined {
-  return blockOf(facts.user) ?? (balance === undefined ? undefined : balanceRefusal(balance, rules));
+function unpaid({ additionalMinutes, facts, balance, rules }: Case): Refusal | undefined {
+  const blocked = blockOf(facts.user);
+  if (blocked !== undefined || balance === undefined) return blocked;
+  const { committed = 0, costPerHour } = facts;
+  const cost = rules.reserveFullTerm === true ? termCost(costPerHour, additionalMinutes) : 0;
+  return balanceRefusal(balance, rules) ?? uncoveredTerm(balance, committed, cost);
 }
 
 function opensAt({ expiresAt }: Pick<ExtendFacts, 'expiresAt'>, { windowMinutes }: RenewalPolicy): Date {

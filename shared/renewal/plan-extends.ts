@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Refusal } from '../allocation/decide-eligibility.ts';
 import type { BalanceFact } from '../allocation/facts.ts';
+import { termCost } from '../allocation/full-term.ts';
 import { isWithinReach } from '../allocation/reach.ts';
 import { decideAutoExtend } from './decide-auto-extend.ts';
 import { decideExtend, type Extended, type ExtendFacts, type ExtendRequest, type RenewalRules, remainingExtends } from './decide-extend.ts';
@@ -70,10 +71,19 @@ export function planExtends(proposals: readonly ProposedExtension[], facts: Exte
     const result = repeatOf(proposal, allocation, done, rules) ?? decide(proposal, allocation, facts, rules);
     if (result.status === 'extended' && !result.repeated && allocation !== undefined) {
       allocations.set(proposal.allocationId, extendedFacts(allocation, result.extension, facts.now));
+      commit(allocations, allocation, result.extension.additionalMinutes);
       done.set(result.extension.extensionId, result.extension);
     }
     return result;
   });
+}
+
+/** What one extension of a user costs is no longer there for another one. */
+function commit(allocations: Map<string, ExtendFacts>, { userId, costPerHour }: ExtendFacts, minutes: number): void {
+  const cost = termCost(costPerHour, minutes);
+  if (cost === 0) return;
+  for (const [id, other] of allocations)
+    if (other.userId === userId) allocations.set(id, { ...other, committed: (other.committed ?? 0) + cost });
 }
 
 /** The id of an extension: the same call and the same allocation are the same extension. */

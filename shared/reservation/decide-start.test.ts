@@ -29,6 +29,12 @@ describe('a due reservation', () => {
     expect(decideStart({ ...facts, eligibility: { ...eligible, limits: { ...none, maxCpuPerDevice: 2 } } })).toEqual({ kind: 'swap' });
   });
 
+  test('fails when the balance must cover the window and does not, but only for a device it would get', () => {
+    const unpaid = { code: 'INSUFFICIENT_BALANCE', reason: 'r' } as const;
+    expect(decideStart({ ...facts, unpaid })).toEqual({ kind: 'fail', refusal: unpaid });
+    expect(decideStart({ ...facts, unpaid, device: { state: 'busy' } })).toEqual({ kind: 'swap' });
+  });
+
   test('waits for what may pass, until patience is over, and fails for what may not', () => {
     for (const code of ['QUOTA_EXCEEDED', 'QUOTA_UNAVAILABLE'] as const) {
       expect(decideStart({ ...facts, eligibility: refused(code) })).toMatchObject({ kind: 'later', refusal: { code } });

@@ -26,8 +26,15 @@ const PASSING: readonly Refusal['code'][] = ['QUOTA_UNAVAILABLE', 'BILLING_UNAVA
  * as a no-show would be waited for (`patienceOver`), so a lease that ends half a second late costs nobody their booking, and
  * nobody keeps a device from others for hours without being allowed to hold it.
  */
-export function decideStart(facts: { eligibility: Eligibility; device: OwnDevice; use: Use; patienceOver: boolean }): StartDecision {
-  const { eligibility, device, use, patienceOver } = facts;
+export function decideStart(facts: {
+  eligibility: Eligibility;
+  device: OwnDevice;
+  use: Use;
+  patienceOver: boolean;
+  /** Why the balance does not cover the device for the window, where it must. */
+  unpaid?: Refusal | undefined;
+}): StartDecision {
+  const { eligibility, device, use, patienceOver, unpaid } = facts;
   if (eligibility.kind === 'settled' || eligibility.kind === 'timed-out')
     throw new Error(`a reservation that has not begun is ${eligibility.kind}`);
   if (eligibility.kind === 'refused') {
@@ -35,6 +42,7 @@ export function decideStart(facts: { eligibility: Eligibility; device: OwnDevice
     return PASSING.includes(refusal.code) && !patienceOver ? { kind: 'later', refusal } : { kind: 'fail', refusal };
   }
   if (device.state !== 'free') return { kind: 'swap' };
+  if (unpaid !== undefined) return { kind: 'fail', refusal: unpaid };
   const hit = limitHit(eligibility.limits, use, device.size);
   // The device was booked under other limits: a smaller one may do.
   return hit === undefined ? { kind: 'start' } : { kind: 'swap' };

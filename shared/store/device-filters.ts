@@ -19,9 +19,11 @@ export function meetsSpecs(need: Requirement): Prisma.Sql {
   ]);
 }
 
-/** The caps a user's quota puts on one device. */
-export function withinCaps({ caps }: Requirement): Prisma.Sql {
+/** The caps a user's quota puts on one device, and the one their balance puts on its price. */
+export function withinCaps({ caps, maxCostPerHour = Infinity }: Requirement): Prisma.Sql {
+  const price = maxCostPerHour === Infinity ? TRUE : Prisma.sql`(d.cost_per_hour IS NULL OR d.cost_per_hour <= ${maxCostPerHour}::float8)`;
   return all([
+    price,
     atMost(Prisma.sql`d.cpu_cores`, caps.cpuCores),
     atMost(Prisma.sql`d.memory_mb`, caps.memoryMB),
     atMost(Prisma.sql`d.storage_mb`, caps.storageMB),

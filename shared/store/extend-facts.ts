@@ -31,6 +31,8 @@ interface FactsRow {
   in_arrears: boolean;
   extension_id: string | null;
   extension: ExtensionCells | null;
+  cost_per_hour: number | null;
+  committed: number | null;
 }
 
 /** A row of `extensions` as JSON. */
@@ -66,10 +68,13 @@ export async function lockForExtension(tx: Transaction, allocationIds: readonly 
  * Reads what extensions are decided by: one look-up by id an allocation, one by device for the next reservation. Under
  * `lockForExtension` as a statement of its own, so that its snapshot is younger than the locks; and so is its time, since
  * the transaction may have begun before an extension it waited for.
+ *
+ * @param priced  also what the device costs, and the terms of all its user holds
  */
 export async function readExtendFacts(
   db: Pick<Transaction, '$queryRaw'>,
   named: readonly NamedExtension[],
+  priced = false,
 ): Promise<Omit<ExtendGroupFacts, 'wanted'>> {
   const asked = named.map(({ allocationId, extensionId }) => ({ allocation_id: allocationId, extension_id: extensionId }));
   const rows = await db.$queryRaw<FactsRow[]>`
@@ -78,7 +83,7 @@ export async function readExtendFacts(
       (SELECT min(r.starts_at) FROM reservations r WHERE r.device_id = a.device_id AND r.status IN ('pending', 'confirmed')
          AND tstzrange(r.starts_at, r.blocked_until) && tstzrange(now(), NULL)) AS reserved_from,
       u.state, u.arrears_since IS NOT NULL AS in_arrears,
-      e.id AS extension_id, to_jsonb(e) AS extension
+      e.id AS extension_id, to_jsonb(e) AS extension, ${priced ? PRICES : NO_PRICES}
     FROM jsonb_to_recordset(${JSON.stringify(asked)}::jsonb) AS x(allocation_id uuid, extension_id uuid)
     CROSS JOIN ${BY_INDEX}
     JOIN allocations a ON a.id = x.allocation_id
@@ -94,6 +99,12 @@ export async function readExtendFacts(
     ),
   };
 }
+
+const NO_PRICES = Prisma.sql`NULL::float8 AS cost_per_hour, NULL::float8 AS committed`;
+
+const PRICES = Prisma.sql`(SELECT d.cost_per_hour FROM devices d WHERE d.id = a.device_id) AS cost_per_hour,
+      (SELECT sum((SELECT d.cost_per_hour FROM devices d WHERE d.id = h.device_id) * h.duration_minutes / 60)
+         FROM allocations h WHERE h.ended_at IS NULL AND h.user_id = a.user_id) AS committed`;
 
 /**
  * The same facts without a lock, and without looking who waits: enough to refuse, or to tell how it stands; to extend they are read again.
@@ -119,6 +130,7 @@ function toFacts(row: FactsRow): ExtendFacts {
     lastExtendedAt: row.last_extended_at,
     reservedFrom: row.reserved_from,
     user: { state: row.state ?? 'active', inArrears: row.in_arrears },
+    ...(row.cost_per_hour === null ? {} : { costPerHour: row.cost_per_hour, committed: row.committed ?? 0 }),
   };
 }
 

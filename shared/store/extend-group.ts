@@ -36,7 +36,8 @@ export async function extendGroup(
       allocationId: proposal.allocationId,
       extensionId: proposal.kind === 'asked' ? proposal.extensionId : null,
     }));
-    const read = await readExtendFacts(tx, skip ? named.filter(({ allocationId }) => locked.has(allocationId)) : named);
+    const open = skip ? named.filter(({ allocationId }) => locked.has(allocationId)) : named;
+    const read = await readExtendFacts(tx, open, rules.reserveFullTerm);
     const automatic = proposals.flatMap(({ kind, allocationId }) =>
       kind === 'automatic' ? (read.allocations.get(allocationId) ?? []) : [],
     );

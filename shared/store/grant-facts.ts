@@ -54,6 +54,7 @@ interface FactsRow {
         cpu: number | null;
         memory: number | null;
         storage: number | null;
+        committed: number | null;
       }[]
     | null;
   lasts: { user_id: string; device_id: string; region?: string | null }[] | null;
@@ -69,11 +70,13 @@ interface FactsRow {
  * has `ended_at IS NULL` for its condition: a plan made for empty tables could not tell apart those that say `status`.
  *
  * @param strategy  in force: it may want to know more
+ * @param priced    also what the terms of the devices held cost
  */
 export async function readGroupFacts(
   tx: Transaction,
   group: readonly GatheredRequest[],
   strategy: Strategy = RESOURCE_BASED,
+  priced = false,
 ): Promise<GroupFacts> {
   const requestIds = group.map(({ request }) => request.requestId).toSorted();
   const userIds = [...new Set(group.map(({ request }) => request.userId))];
@@ -92,7 +95,8 @@ export async function readGroupFacts(
         CROSS JOIN LATERAL (
           SELECT id, state, arrears_since IS NOT NULL AS in_arrears, ${limits} AS limits FROM users WHERE id = asking.id LIMIT 1) u
         CROSS JOIN LATERAL (
-          SELECT count(*) AS devices, sum(cpu_cores) AS cpu, sum(memory_mb) AS memory, sum(storage_mb) AS storage
+          SELECT count(*) AS devices, sum(cpu_cores) AS cpu, sum(memory_mb) AS memory, sum(storage_mb) AS storage,
+            ${priced ? COMMITTED : Prisma.sql`NULL::float8`} AS committed
           FROM allocations WHERE ended_at IS NULL AND user_id = asking.id) held) f) AS users,
       ${lastDevices(askLast, local)} AS lasts,
       ${tenantsOwning(tenantIds)} AS tenants,
@@ -101,6 +105,9 @@ export async function readGroupFacts(
   if (row === undefined) throw new Error('a SELECT without FROM returned no row');
   return toFacts(row);
 }
+
+/** What the terms of the allocations of the FROM clause cost. The terms whole: their bills come when they end. */
+const COMMITTED = Prisma.sql`sum((SELECT d.cost_per_hour FROM devices d WHERE d.id = device_id) * duration_minutes / 60)`;
 
 function lastDevices(userIds: readonly string[], withRegion: boolean): Prisma.Sql {
   if (userIds.length === 0) return Prisma.sql`NULL::jsonb`;
@@ -145,5 +152,6 @@ function toUser(user: NonNullable<FactsRow['users']>[number], last: NonNullable<
     use: { devices: user.devices, cpuCores: user.cpu ?? 0, memoryMB: user.memory ?? 0, storageMB: user.storage ?? 0 },
     lastDeviceId: last?.device_id ?? null,
     lastRegion: last?.region ?? null,
+    committed: user.committed ?? 0,
   };
 }

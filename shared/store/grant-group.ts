@@ -53,7 +53,7 @@ async function decideAndWrite(
   const { strategy } = policy;
   if (strategy.type === 'load_balancing') await awaitTurn(tx);
   await lockUsers(tx, group);
-  const facts = await readGroupFacts(tx, group, strategy);
+  const facts = await readGroupFacts(tx, group, strategy, policy.reserveFullTerm);
   await lockMatched(tx, matched);
   const plan = planGroup(group, facts, policy, matched, strategy);
   const taken: string[] = [];

@@ -2,6 +2,7 @@ import { Prisma } from '../../prisma/generated/client.ts';
 import type { Shortage } from '../allocation/decide-shortage.ts';
 import type { LockedDevice, PlacementClass } from '../allocation/plan-group.ts';
 import { type PreferenceStep, preferenceSteps } from '../placement/preference-steps.ts';
+import type { Requirement } from '../placement/requirement.ts';
 import type { StrategyType } from '../placement/strategy.ts';
 import type { Size } from '../quota/limits.ts';
 import { FREE, fulfils, meetsSpecs, unreserved, withinCaps } from './device-filters.ts';
@@ -20,6 +21,7 @@ export interface PickedRow {
   memory_mb: number;
   storage_mb: number;
   resource_score: number;
+  cost_per_hour: number | null;
   free_since_ms: number;
 }
 
@@ -100,7 +102,7 @@ async function readDevices(tx: Transaction, statement: Prisma.Sql): Promise<Pick
 
 /**
  * Looks at the fleet for a class that found no device: how many are free but locked elsewhere, does one exist at all, and
- * which is the smallest? Three index probes.
+ * which is the smallest? Three index probes. Where the balance limits the price: which is the cheapest, too.
  *
  * @param taken  devices this transaction has given out already
  * @param unmet  requests that found none: more devices than that are not counted
@@ -114,20 +116,33 @@ export async function readShortage(
   const specs = meetsSpecs(requirement);
   const caps = withinCaps(requirement);
   const [row] = await tx.$queryRaw<
-    { free: number; exists: boolean; smallest: { cpu_cores: number; memory_mb: number; storage_mb: number } | null }[]
+    {
+      free: number;
+      exists: boolean;
+      smallest: { cpu_cores: number; memory_mb: number; storage_mb: number } | null;
+      cheapest: number | null;
+    }[]
   >`
     SELECT
       (SELECT count(*)::int FROM (
         SELECT FROM devices d WHERE ${FREE} AND ${specs} AND ${caps} AND ${unreserved(requirement)} AND ${notIn(taken)} LIMIT ${unmet}::int) f) AS free,
       EXISTS (SELECT FROM devices d WHERE d.status <> 'deleted' AND ${specs} AND ${caps}) AS exists,
       (SELECT jsonb_build_object('cpu_cores', d.cpu_cores, 'memory_mb', d.memory_mb, 'storage_mb', d.storage_mb)
-       FROM devices d WHERE d.status <> 'deleted' AND ${specs} ORDER BY d.cpu_cores, d.memory_mb, d.storage_mb LIMIT 1) AS smallest`;
+       FROM devices d WHERE d.status <> 'deleted' AND ${specs} ORDER BY d.cpu_cores, d.memory_mb, d.storage_mb LIMIT 1) AS smallest,
+      ${cheapest(requirement)} AS cheapest`;
   const smallest = row?.smallest ?? null;
   return {
     freeWithinCaps: row?.free ?? 0,
     existsWithinCaps: row?.exists ?? false,
     smallest: smallest === null ? null : toSize(smallest),
+    ...(row?.cheapest == null ? {} : { cheapest: row.cheapest }),
   };
+}
+
+/** The least price within the quota, per hour; nothing where no price is a limit. Walks the devices that match. */
+function cheapest({ maxCostPerHour, ...need }: Requirement): Prisma.Sql {
+  if (maxCostPerHour === undefined) return Prisma.sql`NULL::float8`;
+  return Prisma.sql`(SELECT min(coalesce(d.cost_per_hour, 0)) FROM devices d WHERE d.status <> 'deleted' AND ${meetsSpecs(need)} AND ${withinCaps(need)})`;
 }
 
 function notIn(ids: readonly string[]): Prisma.Sql {
@@ -147,6 +162,7 @@ export function toPicked(row: PickedRow): PickedDevice {
     status: row.status,
     fence: row.fence,
     resourceScore: row.resource_score,
+    costPerHour: row.cost_per_hour,
     freeSince: new Date(Math.round(row.free_since_ms)),
   };
 }

@@ -14,5 +14,5 @@ export const PICK_ORDERS: Readonly<Record<StrategyType, Prisma.Sql>> = {
 };
 
 /** What is read of a device that is picked. */
-export const PICKED = Prisma.sql`d.id, d.name, d.status, d.fence, d.cpu_cores, d.memory_mb, d.storage_mb, d.resource_score,
+export const PICKED = Prisma.sql`d.id, d.name, d.status, d.fence, d.cpu_cores, d.memory_mb, d.storage_mb, d.resource_score, d.cost_per_hour,
           extract(epoch FROM greatest(date_trunc('milliseconds', statement_timestamp()), d.updated_at)) * 1000 AS free_since_ms`;

@@ -1,12 +1,13 @@
 import { hash } from 'node:crypto';
 import type { AskedAllocation } from '../allocation/asked.ts';
 import { decideEligibility, type Eligibility, type Refusal } from '../allocation/decide-eligibility.ts';
-import type { AllocationRequest, BalanceFact, GatheredRequest, OutagePolicy, QuotaFact } from '../allocation/facts.ts';
+import type { AllocationRequest, BalanceFact, GatheredRequest, OutagePolicy, QuotaFact, UserFacts } from '../allocation/facts.ts';
+import { dearestCovered, termCost, uncoveredTerm } from '../allocation/full-term.ts';
 import type { GroupFacts } from '../allocation/plan-group.ts';
 import { reservationEvent } from '../events.ts';
 import { preferenceOf, requirementOf } from '../placement/requirement.ts';
 import type { Strategy } from '../placement/strategy.ts';
-import { largestFitting, type Use } from '../quota/limits.ts';
+import { largestFitting } from '../quota/limits.ts';
 import { decideStart, decideWithoutDevice, type OwnDevice } from '../reservation/decide-start.ts';
 import { insertWaiting } from './begin-waiting.ts';
 import { allocationIdOf, commitGrants } from './commit-grants.ts';
@@ -67,19 +68,22 @@ async function start(tx: Transaction, { reservation: seen, quota, balance }: Gat
   const { reservation, minutesLeft, patienceOver } = withTimes(found, policy);
   await endBefore(tx, reservation, policy.ending);
   const gathered = { request: requestFor(reservation, minutesLeft), quota, balance };
-  const facts = await readGroupFacts(tx, [gathered]);
+  const facts = await readGroupFacts(tx, [gathered], policy.strategy, policy.reserveFullTerm);
   const user = facts.users.get(reservation.userId);
   if (user === undefined) throw new Error(`user ${reservation.userId} was locked and is gone`);
   const existing = facts.existing.get(gathered.request.requestId);
   const eligibility = decideEligibility(gathered, existing, user, user.use, policy, facts.now);
   const own = await readOwnDevice(tx, reservation.deviceId);
-  const decision = decideStart({ eligibility, device: stateOf(own), use: user.use, patienceOver });
+  const { committed = 0 } = user;
+  const cost = own?.state === 'free' && policy.reserveFullTerm === true ? termCost(own.device.costPerHour, minutesLeft) : 0;
+  const unpaid = uncoveredTerm(balance, committed, cost);
+  const decision = decideStart({ eligibility, device: stateOf(own), use: user.use, patienceOver, unpaid });
   const begin = (device: PickedDevice, swapped: boolean) =>
     grant(tx, { reservation, gathered, eligibility, device, swapped, strategy: policy.strategy }, facts);
   if (decision.kind === 'start' && own?.state === 'free') return begin(own.device, false);
   if (decision.kind === 'later') return putOff(tx, reservation, decision.refusal);
   if (decision.kind === 'fail') return fail(tx, reservation, decision.refusal, null);
-  const other = await pickOther(tx, reservation, gathered, eligibility, user.use);
+  const other = await pickOther(tx, reservation, gathered, eligibility, user, policy);
   if (other !== undefined) return begin(other, true);
   const short = decideWithoutDevice(stateOf(own), patienceOver);
   return short.kind === 'later' ? putOff(tx, reservation, short.refusal) : handOver(tx, reservation, gathered.request, short.refusal);
@@ -127,12 +131,14 @@ function stateOf(own: OwnedDevice | undefined): OwnDevice {
 async function pickOther(
   tx: Transaction,
   { deviceId, wantedDeviceId }: ReservationRecord,
-  { request }: GatheredRequest,
+  { request, balance }: GatheredRequest,
   eligibility: Eligibility,
-  use: Use,
+  { use, committed = 0 }: UserFacts,
+  { reserveFullTerm }: StartPolicy,
 ): Promise<PickedDevice | undefined> {
   if (wantedDeviceId !== null || eligibility.kind !== 'eligible') return undefined;
-  const requirement = requirementOf(request.asked, request.tenantId, largestFitting(eligibility.limits, use));
+  const dearest = reserveFullTerm === true ? dearestCovered(balance, committed, request.asked.durationMinutes) : Infinity;
+  const requirement = requirementOf(request.asked, request.tenantId, largestFitting(eligibility.limits, use), dearest);
   const wanted = { requirement, preference: preferenceOf(request.asked, null), rank: null, members: [] };
   const [device] = await pickDevices(tx, wanted, 1, deviceId === null ? [] : [deviceId]);
   return device;

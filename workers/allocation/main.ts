@@ -57,6 +57,7 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
       quotaAllowOnError: config.QUOTA_ALLOW_ON_ERROR,
       fallbackMaxDevices: config.QUOTA_FALLBACK_MAX_DEVICES,
       billingAllowOnError: config.BILLING_ALLOW_ON_ERROR,
+      reserveFullTerm: config.BILLING_RESERVE_FULL_TERM,
     },
     strategy: strategy.current,
     concurrency: config.WORKER_CONCURRENCY,

@@ -63,6 +63,7 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
       policies: config.RENEWAL_POLICIES,
       turnaroundSeconds: Math.max(config.TURNAROUND_SECONDS, config.CLEANING_TIMEOUT),
       billingAllowOnError: config.BILLING_ALLOW_ON_ERROR,
+      reserveFullTerm: config.BILLING_RESERVE_FULL_TERM,
     },
   });
   life.onClose('extend worker', extensions.close);

@@ -80,6 +80,7 @@ function partsOf(life: Life, config: Config, opened: Opened): ReservationParts {
       quotaAllowOnError: config.QUOTA_ALLOW_ON_ERROR,
       fallbackMaxDevices: config.QUOTA_FALLBACK_MAX_DEVICES,
       billingAllowOnError: config.BILLING_ALLOW_ON_ERROR,
+      reserveFullTerm: config.BILLING_RESERVE_FULL_TERM,
     },
     ending: { cleaningSeconds: config.CLEANING_TIMEOUT },
     noShowSeconds: config.NO_SHOW_MINUTES * 60,
