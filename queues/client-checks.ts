@@ -4,8 +4,10 @@ import { type AskedAllocationInput, askedAllocation } from '../shared/allocation
 import { partyId } from '../shared/allocation/party-id.ts';
 import { DEFAULT_TIER, type TIER_WORDS, tierOf } from '../shared/allocation/tier.ts';
 import type { AskedReservationInput } from '../shared/reservation/asked-reservation.ts';
-import type { NotAccepted, ReserveResult } from './client-results.ts';
+import type { AskedEntryInput } from '../shared/waitlist/asked-entry.ts';
+import type { JoinResult, NotAccepted, ReserveResult } from './client-results.ts';
 import type { NewAllocate } from './jobs/allocate.ts';
+import { joinPayload, type NewJoin } from './jobs/join.ts';
 import { type NewReserve, reservePayload } from './jobs/reserve.ts';
 
 /** What is asked for. `requestId`: your own UUID makes repeating the call, also after a crash, harmless. */
@@ -53,6 +55,27 @@ export function checkReservation(
   if (checked.success) return { ...job, tier: checked.data.tier };
   const problems = problemsOf(checked.error);
   return { status: 'refused', reservationId, code: 'VALIDATION_FAILED', reason: problems.join('; '), details: { problems } };
+}
+
+/** What is waited for. `requestId`: your own UUID makes repeating the call, also after a crash, harmless. */
+export interface JoinOptions extends AskedEntryInput {
+  readonly requestId?: string;
+  readonly tenantId?: string | null;
+  readonly tier?: (typeof TIER_WORDS)[number];
+}
+
+/** Turns a caller's words into a job, as they were said, or into the refusal that says what is wrong with them. */
+export function checkJoin(
+  request: JoinOptions & { readonly userId: string; readonly requestId: string },
+  caller: string,
+  replyTo: string,
+): NewJoin | Extract<JoinResult, { code: 'VALIDATION_FAILED' }> {
+  const { userId, requestId, tenantId = null, tier = DEFAULT_TIER, ...asked } = request;
+  const job = { requestId, caller, userId, tenantId, tier: tierOf(tier), asked, replyTo };
+  const checked = joinPayload.safeParse(job);
+  if (checked.success) return { ...job, tier: checked.data.tier };
+  const problems = problemsOf(checked.error);
+  return { status: 'refused', requestId, code: 'VALIDATION_FAILED', reason: problems.join('; '), details: { problems } };
 }
 
 /** Tells a job from a refusal. */

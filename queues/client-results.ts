@@ -2,6 +2,7 @@ import type { AllocateOutcome } from '../shared/allocation/outcome.ts';
 import type { ErrorDetails } from '../shared/errors.ts';
 import type { CancelOutcome } from './jobs/cancel.ts';
 import type { ExtendedItem, ExtendOutcome } from './jobs/extend.ts';
+import type { JoinOutcome } from './jobs/join.ts';
 import type { ReleaseOutcome } from './jobs/release.ts';
 import type { ReserveJobOutcome } from './jobs/reserve.ts';
 
@@ -84,4 +85,21 @@ export type ReserveResult =
 
 export function isReserveOutcome(value: unknown): value is ReserveJobOutcome {
   return hasStatus(value, ['reserved', 'refused']);
+}
+
+/** What becomes of joining the waiting queue. `pending`: not carried out within the time given; repeat it with the same id. */
+export type JoinResult =
+  | JoinOutcome
+  | StillPending
+  | {
+      readonly status: 'refused';
+      readonly requestId: string;
+      readonly code: 'VALIDATION_FAILED';
+      readonly reason: string;
+      readonly details?: ErrorDetails;
+    };
+
+/** An entry is a request: it has the outcomes of one. */
+export function isJoinOutcome(value: unknown): value is JoinOutcome {
+  return isAllocateOutcome(value);
 }

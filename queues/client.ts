@@ -1,8 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { SchedulerError } from '../shared/errors.ts';
 import type { ConnectionLog } from '../shared/run/redis.ts';
-import { awaitOutcomes, type CallKind, enqueue, readOutcomes, type Waiting } from './client-calls.ts';
-import { type AllocateOptions, checkRequest, checkReservation, isNewAllocate, problemsOf, type ReserveOptions } from './client-checks.ts';
+import { awaitOutcomes, type CallKind, type CallParts, enqueue, readOutcomes, type Waiting } from './client-calls.ts';
+import {
+  type AllocateOptions,
+  checkJoin,
+  checkRequest,
+  checkReservation,
+  isNewAllocate,
+  type JoinOptions,
+  problemsOf,
+  type ReserveOptions,
+} from './client-checks.ts';
 import { ClientConnection } from './client-connection.ts';
 import {
   type AllocateResult,
@@ -11,8 +20,10 @@ import {
   isAllocateOutcome,
   isCancelOutcome,
   isExtendOutcome,
+  isJoinOutcome,
   isReleaseOutcome,
   isReserveOutcome,
+  type JoinResult,
   type ReleaseResult,
   type RequestStatus,
   type ReserveResult,
@@ -20,17 +31,19 @@ import {
 import type { AllocateOutcome, NewAllocate } from './jobs/allocate.ts';
 import type { CancelOutcome } from './jobs/cancel.ts';
 import { type ExtendOutcome, extendPayload } from './jobs/extend.ts';
+import type { JoinOutcome } from './jobs/join.ts';
 import { type ReleaseOutcome, releasePayload } from './jobs/release.ts';
 import type { ReserveJobOutcome } from './jobs/reserve.ts';
 import { QUEUES } from './names.ts';
 import { createProducer, type Producer } from './producer.ts';
 
 export { type ErrorCode, SchedulerError } from '../shared/errors.ts';
-export type { AllocateOptions, ReserveOptions } from './client-checks.ts';
+export type { AllocateOptions, JoinOptions, ReserveOptions } from './client-checks.ts';
 export type {
   AllocateResult,
   CancelResult,
   ExtendResult,
+  JoinResult,
   NotAccepted,
   ReleaseResult,
   RequestStatus,
@@ -91,8 +104,10 @@ const ALLOCATE_CALL: CallKind<AllocateOutcome> = {
   isOutcome: isAllocateOutcome,
   isFinal: () => true,
 };
-/** Waiting for a device goes on until there is one. */
+/** Waiting for a device goes on until there is one, whichever way it began. */
 const WAIT_FOR_CALL: CallKind<AllocateOutcome> = { ...ALLOCATE_CALL, isFinal: ({ status }) => status !== 'waiting' };
+const WAIT_IN_QUEUE_CALL: CallKind<AllocateOutcome> = { ...WAIT_FOR_CALL, queue: QUEUES.join };
+const JOIN_CALL: CallKind<JoinOutcome> = { queue: QUEUES.join, isOutcome: isJoinOutcome, isFinal: () => true };
 const RELEASE_CALL: CallKind<ReleaseOutcome> = { queue: QUEUES.release, isOutcome: isReleaseOutcome, isFinal: () => true };
 const EXTEND_CALL: CallKind<ExtendOutcome> = { queue: QUEUES.extend, isOutcome: isExtendOutcome, isFinal: () => true };
 const RESERVE_CALL: CallKind<ReserveJobOutcome> = { queue: QUEUES.reserve, isOutcome: isReserveOutcome, isFinal: () => true };
@@ -189,6 +204,18 @@ export class SchedulerClient {
     return outcome ?? { status: 'pending', reservationId };
   }
 
+  /**
+   * Puts a user into the waiting queue; a user has one entry at a time. The entry is a request: `waitFor`, `status` and `cancel`
+   * take its `requestId`. Repeating it with the same `requestId` tells how the entry stands.
+   */
+  async joinQueue(userId: string, options: JoinOptions = {}, wait: WaitOptions = {}): Promise<JoinResult> {
+    const requestId = options.requestId ?? randomUUID();
+    const checked = checkJoin({ ...options, userId, requestId }, this.#caller, this.#connection.instance);
+    if ('status' in checked) return checked;
+    const outcome = await this.#call(JOIN_CALL, requestId, () => this.#producer.join(checked), wait);
+    return outcome ?? { status: 'pending', requestId };
+  }
+
   /** Withdraws a request that is not decided yet; `REQUEST_DECIDED` when it is too late. */
   async cancel(requestId: string, wait: WaitOptions = {}): Promise<CancelResult> {
     const cancelId = randomUUID();
@@ -200,7 +227,7 @@ export class SchedulerClient {
   /** What Redis knows of a request. Outcomes are kept there for ten minutes at most. */
   async status(requestId: string): Promise<RequestStatus> {
     const parts = await this.#connection.parts(performance.now() + DEFAULT_TIMEOUT_MS);
-    const seen = (await this.#reading(() => readOutcomes(parts, ALLOCATE_CALL, [requestId]))).get(requestId);
+    const { seen } = await this.#find(parts, requestId);
     if (seen?.kind === 'outcome') return seen.outcome;
     return { status: seen?.kind === 'under-way' ? 'pending' : 'unknown', requestId };
   }
@@ -212,12 +239,11 @@ export class SchedulerClient {
   async waitFor(requestId: string, wait: WaitOptions = {}): Promise<RequestStatus> {
     const waiting = toWaiting(wait);
     const parts = await this.#connection.parts(waiting.until);
-    const known = await this.#reading(() => readOutcomes(parts, WAIT_FOR_CALL, [requestId]));
-    const seen = known.get(requestId);
-    if (seen?.kind === 'outcome' && WAIT_FOR_CALL.isFinal(seen.outcome)) return seen.outcome;
+    const { kind, seen } = await this.#find(parts, requestId);
+    if (seen?.kind === 'outcome' && kind.isFinal(seen.outcome)) return seen.outcome;
     if (seen?.kind === 'missing' && !this.#asked.has(requestId)) return { status: 'unknown', requestId };
     const again = { begin: () => Promise.resolve(), addAgain: (ids: readonly string[]) => this.#askAgain(ids) };
-    const outcomes = await awaitOutcomes(parts, WAIT_FOR_CALL, [requestId], waiting, again);
+    const outcomes = await awaitOutcomes(parts, kind, [requestId], waiting, again);
     return outcomes.get(requestId) ?? (seen?.kind === 'outcome' ? seen.outcome : { status: 'pending', requestId });
   }
 
@@ -270,6 +296,14 @@ export class SchedulerClient {
     const parts = await this.#connection.parts(waiting.until);
     const outcomes = await awaitOutcomes(parts, kind, [id], waiting, { begin: () => enqueue(add, waiting), addAgain: add });
     return outcomes.get(id);
+  }
+
+  /** A request is known to the queue it came by. */
+  async #find(parts: CallParts, requestId: string) {
+    const asked = (await this.#reading(() => readOutcomes(parts, WAIT_FOR_CALL, [requestId]))).get(requestId);
+    if (asked?.kind !== 'missing') return { kind: WAIT_FOR_CALL, seen: asked };
+    const joined = (await this.#reading(() => readOutcomes(parts, WAIT_IN_QUEUE_CALL, [requestId]))).get(requestId);
+    return joined?.kind === 'missing' ? { kind: WAIT_FOR_CALL, seen: asked } : { kind: WAIT_IN_QUEUE_CALL, seen: joined };
   }
 
   async #reading<T>(read: () => Promise<T>): Promise<T> {

@@ -1,7 +1,7 @@
 /**
  * Queues, by what their jobs are for. Maintenance has its own, so no load of users can hold up a schedule; so have notices,
  * so that no notification-service can hold up a bill, and extensions, so that who holds a device keeps it while thousands
- * ask for one. The looks at reservations are not behind those who book some.
+ * ask for one. The looks at reservations are not behind those who book some, nor who joins the waiting queue behind who looks through it.
  */
 export const QUEUES = {
   allocate: 'allocate',
@@ -12,6 +12,7 @@ export const QUEUES = {
   event: 'event',
   maintenance: 'maintenance',
   waitlist: 'waitlist',
+  join: 'join',
   reserve: 'reserve',
   reservations: 'reservations',
 } as const;

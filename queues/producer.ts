@@ -12,6 +12,7 @@ import { type CancelPayload, cancelJob } from './jobs/cancel.ts';
 import { type DeliverPayload, deliverJob } from './jobs/deliver.ts';
 import { type EventPayload, eventJob } from './jobs/event.ts';
 import { type ExtendPayload, extendJob } from './jobs/extend.ts';
+import { joinJob, type NewJoin } from './jobs/join.ts';
 import { type MaintenancePayload, maintenanceJob } from './jobs/maintenance.ts';
 import { type ReleasePayload, releaseJob } from './jobs/release.ts';
 import { type ReleaseBatchPayload, releaseBatchJob } from './jobs/release-batch.ts';
@@ -65,6 +66,7 @@ export interface Producer {
   ): Promise<{ readonly kind: 'finished'; readonly outcome: unknown } | { readonly kind: 'withdrawn' | 'running' }>;
   deliver(payloads: readonly DeliverPayload[]): Promise<void>;
   reserve(payload: NewReserve): Promise<void>;
+  join(payload: NewJoin): Promise<void>;
   /** Hands on an event of another service. Throws OVERLOADED while too many wait. */
   event(payload: EventPayload): Promise<void>;
   /** Runs a scheduled job now, beside its schedule. */
@@ -110,6 +112,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
   const events = open(QUEUES.event);
   const maintenance = open<MaintenancePayload>(QUEUES.maintenance);
   const reservations = open<NewReserve>(QUEUES.reserve);
+  const joins = open<NewJoin>(QUEUES.join);
   const looks = open<MaintenancePayload>(QUEUES.reservations);
   const queueOf = (name: ScheduledJobName) => (RESERVATION_SCHEDULES.some((schedule) => schedule.name === name) ? looks : maintenance);
   const jobKeys = `${prefix}:${QUEUES.allocate}`;
@@ -234,6 +237,8 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
       asQueueError(() =>
         addAll(reservations, [{ name: reserveJob.name, data, opts: { ...reserveJob.options, jobId: reserveJob.idOf(data) } }]),
       ),
+    join: (data) =>
+      asQueueError(() => addAll(joins, [{ name: joinJob.name, data, opts: { ...joinJob.options, jobId: joinJob.idOf(data) } }])),
     schedules: () =>
       asQueueError(async () => {
         const schedulers = await Promise.all([maintenance, looks].map((queue) => queue.getJobSchedulers(0, -1)));
@@ -245,7 +250,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
     asked: (requestId) => asQueueError(() => asked(requestId)),
     waiting: () => asQueueError(async () => (await redis.zcard(`${jobKeys}:prioritized`)) + (await redis.llen(`${jobKeys}:wait`))),
     close: async () => {
-      for (const queue of [allocations, releases, extensions, deliveries, notices, events, maintenance, reservations, looks])
+      for (const queue of [allocations, releases, extensions, deliveries, notices, events, maintenance, reservations, joins, looks])
         await queue.close();
     },
   };

@@ -128,11 +128,12 @@ describe('the TypeScript of the guides', () => {
     return stdout;
   }
 
-  test('asks for a device, gets it and gives it back; then asks for more than there are', async () => {
-    const [single, many, ...others] = blocksOf(textOf(GUIDE)).filter(({ run: runs }) => runs);
+  test('asks for a device, gets it and gives it back; then asks for more than there are; then joins the queue', async () => {
+    const [single, many, queue, ...others] = blocksOf(textOf(GUIDE)).filter(({ run: runs }) => runs);
     expect(others).toEqual([]);
     expect(single && (await serviceSays(single))).toMatch(/^alice has [0-9a-f-]{36} until \S+Z\ngave it back: released\n$/);
     expect(many && (await serviceSays(many))).toMatch(/^granted waiting\n(waiting|pending) (waiting|pending) cancelled\n$/);
+    expect(queue && (await serviceSays(queue))).toMatch(/^dave is number 1, and may expect a device at \S+Z\nleft: cancelled\n$/);
   });
 });
 

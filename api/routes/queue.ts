@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { MatchOutcome } from '../../queues/jobs/match.ts';
-import { askedAllocation, DEVICE_TYPES } from '../../shared/allocation/asked.ts';
 import { partyId } from '../../shared/allocation/party-id.ts';
 import { DEFAULT_TIER, TIER_WORDS, tierOf } from '../../shared/allocation/tier.ts';
 import { SchedulerError } from '../../shared/errors.ts';
@@ -10,6 +9,7 @@ import { joinQueue, leaveQueue } from '../../shared/store/join-queue.ts';
 import { type QueueEntry, readEntry } from '../../shared/store/queue-entries.ts';
 import { tenantOfUser } from '../../shared/store/requests.ts';
 import { readWaitFacts, tellEstimate } from '../../shared/store/wait-facts.ts';
+import { askedEntry, requestOfEntry } from '../../shared/waitlist/asked-entry.ts';
 import { requestIdFor } from '../ask-allocation.ts';
 import { assertMayActFor, type Caller, reachOf, tierFor } from '../caller.ts';
 import type { ServerDeps } from '../deps.ts';
@@ -19,14 +19,9 @@ import { entryAnswer, positionAnswer, viewEntry, viewPosition } from '../queue-v
 import { traceIdOf } from '../request-context.ts';
 import { type Api, errorAnswers, idParams, noBody, noQuery } from '../route-schema.ts';
 
-const joinBody = z.strictObject({
+const joinBody = askedEntry.extend({
   userId: partyId.optional().describe('For admins and services; a user joins for themselves'),
   userTier: z.enum(TIER_WORDS).optional().describe('For services and admins'),
-  durationMinutes: z.int().min(15).max(1_440).default(60),
-  deviceType: z.enum(DEVICE_TYPES).optional(),
-  minCpu: z.int().min(0).max(2_147_483_647).optional().describe('Cores'),
-  minMemory: z.int().min(0).max(2_147_483_647).optional().describe('MB'),
-  maxWaitMinutes: z.int().min(1).max(120).default(30),
 });
 
 const cancelBody = z.strictObject({ reason: z.string().min(1).max(500).optional() }).nullish();
@@ -53,37 +48,31 @@ export function queueRoutes(api: Api, deps: ServerDeps): void {
         summary: 'Wait for a device; a user has one entry at a time',
         querystring: noQuery,
         body: joinBody,
-        response: { 201: successOf(entryAnswer), ...errorAnswers(409, 422) },
+        response: { 201: successOf(entryAnswer), ...errorAnswers(402, 409, 422) },
       },
     },
     async (request, reply) => {
       const { caller } = request;
-      const { userId = ownIdOf(caller), userTier, durationMinutes, maxWaitMinutes, deviceType, minCpu, minMemory } = request.body;
+      const { userId = ownIdOf(caller), userTier, ...entry } = request.body;
       assertMayActFor(caller, userId);
       await assertOwnTenant(deps, caller, userId);
       const requestId = requestIdFor(request.heldKey);
-      const asked = askedAllocation.parse({
-        durationMinutes,
-        maxWaitMinutes,
-        queueIfBusy: true,
-        ...(deviceType === undefined ? {} : { devicePreferences: { deviceType } }),
-        ...(minCpu === undefined && minMemory === undefined ? {} : { preferredSpecs: { minCpu, minMemory } }),
-      });
-      const { joined, queued } = await joinQueue(store, {
+      const joining = await joinQueue(store, {
         requestId,
         caller: caller.key,
         source: 'http',
         userId,
         tenantId: caller.role === 'service' ? ((await tenantOfUser(store, userId)) ?? null) : caller.tenantId,
         tier: caller.role === 'user' || userTier === undefined ? tierFor(caller, userId, userTier) : (tierOf(userTier) ?? DEFAULT_TIER),
-        asked,
+        asked: requestOfEntry(entry),
         traceId: traceIdOf(request.headers, request.id),
       });
-      if (queued !== undefined) throw new SchedulerError('ALREADY_QUEUED', { details: { queueId: queued } });
-      if (joined) await Promise.all([deps.capacity.changed({ requests: [requestId] }), tellRelay()]);
+      if (joining.kind === 'refused')
+        throw new SchedulerError(joining.refusal.code, { ...(joining.refusal.details && { details: joining.refusal.details }) });
+      if (joining.kind === 'joined') await Promise.all([deps.capacity.changed({ requests: [requestId] }), tellRelay()]);
       const facts = await tellEstimate(store, requestId);
-      const entry = viewEntry(await find(requestId, caller), facts);
-      return reply.code(201).header('location', `/scheduler/queue/${requestId}`).send(success(request, entry));
+      const answer = viewEntry(await find(requestId, caller), facts);
+      return reply.code(201).header('location', `/scheduler/queue/${requestId}`).send(success(request, answer));
     },
   );
 

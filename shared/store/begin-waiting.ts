@@ -11,6 +11,8 @@ export interface BeginWaiting {
   readonly joined?: boolean;
   /** `highest`: before everybody who has a place by the rules. */
   readonly rank?: 'highest';
+  /** The instance that is told what becomes of it. */
+  readonly replyTo?: string | undefined;
 }
 
 /** Further ahead than any tier and the longest wait there is, s. */
@@ -46,18 +48,18 @@ export async function rankInFlows(tx: Transaction, newcomers: readonly Newcomer[
 export async function insertWaiting(
   tx: Transaction,
   request: AllocationRequest,
-  { joined = false, rank }: BeginWaiting = {},
+  { joined = false, rank, replyTo }: BeginWaiting = {},
 ): Promise<boolean> {
   const { requestId, caller, source, userId, tenantId, tier, asked, traceId } = request;
   const flow = flowOf(request);
   const [place = new Date()] = rank === 'highest' ? [] : await rankInFlows(tx, [{ flow, tier }]);
   const written = await tx.$executeRaw`
     INSERT INTO requests (id, caller, source, user_id, tenant_id, tier, status, asked, trace_id, code, details, deadline, waiting_since, joined, flow,
-      rank_at, needs, wanted_device)
+      rank_at, needs, wanted_device, reply_to)
     VALUES (${requestId}::uuid, ${caller}, ${source}, ${userId}, ${tenantId}, ${tier}, 'waiting', ${JSON.stringify(asked)}::jsonb, ${traceId ?? null},
       'POOL_BUSY', '{"reason": "POOL_BUSY"}', now() + make_interval(mins => ${asked.maxWaitMinutes}::int), now(), ${joined}, ${flow},
       CASE WHEN ${rank === 'highest'} THEN now() - make_interval(secs => ${HIGHEST_S}::int) ELSE ${place}::timestamptz END,
-      ${[...needsOf(asked, NO_CAPS)]}::int[], ${asked.devicePreferences?.deviceId ?? null}::uuid)
+      ${[...needsOf(asked, NO_CAPS)]}::int[], ${asked.devicePreferences?.deviceId ?? null}::uuid, ${replyTo ?? null})
     ON CONFLICT DO NOTHING`;
   return written === 1;
 }

@@ -1,30 +1,49 @@
 import { Prisma } from '../../prisma/generated/client.ts';
-import type { AllocationRequest } from '../allocation/facts.ts';
+import { blockOf, type Refusal } from '../allocation/decide-eligibility.ts';
+import type { AllocationRequest, UserFacts } from '../allocation/facts.ts';
 import { type OutboxEvent, queueCancelled, queueJoined } from '../events.ts';
 import { insertWaiting } from './begin-waiting.ts';
 import { type Reach, withinReach } from './reach.ts';
 import type { Store, Transaction } from './store.ts';
 
+/** The closed set of answers. `known`: there is a request of this id already. */
+export type Joining = { readonly kind: 'joined' | 'known' } | { readonly kind: 'refused'; readonly refusal: Refusal };
+
 /**
- * Puts a user into the queue. A repeat with the same id changes nothing.
+ * Puts a user into the queue, under the lock every change of the user takes. A repeat with the same id changes nothing; who is
+ * blocked or in the queue already is refused.
  *
- * @returns `queued` is the id of the entry the user has already, when this is not it
+ * @param replyTo  the instance that is told what becomes of the entry
  */
-export async function joinQueue(
-  store: Store,
-  request: AllocationRequest,
-): Promise<{ readonly joined: boolean; readonly queued: string | undefined }> {
+export async function joinQueue(store: Store, request: AllocationRequest, replyTo?: string): Promise<Joining> {
   const { requestId, userId, tenantId, asked, traceId } = request;
   return store.transaction(async (tx) => {
     await tx.$executeRaw`
       INSERT INTO users AS u (id, tenant_id) VALUES (${userId}, ${tenantId}) ON CONFLICT (id) DO UPDATE SET updated_at = now() WHERE FALSE`;
-    const [known] = await tx.$queryRaw<{ id: string }[]>`
-      SELECT id FROM requests WHERE id = ${requestId}::uuid OR (user_id = ${userId} AND joined AND status = 'waiting') LIMIT 1`;
-    if (known !== undefined) return { joined: false, queued: known.id === requestId ? undefined : known.id };
-    if (!(await insertWaiting(tx, request, { joined: true }))) return { joined: false, queued: requestId };
+    const known = await readStanding(tx, requestId, userId);
+    if (known.id === requestId) return { kind: 'known' };
+    const blocked = blockOf(known);
+    if (blocked !== undefined) return { kind: 'refused', refusal: blocked };
+    if (known.id !== null) return alreadyQueued(known.id);
+    if (!(await insertWaiting(tx, request, { joined: true, replyTo }))) return alreadyQueued(requestId);
     await writeEvent(tx, queueJoined(request, asked.maxWaitMinutes), traceId);
-    return { joined: true, queued: undefined };
+    return { kind: 'joined' };
   });
+}
+
+function alreadyQueued(queueId: string): Joining {
+  return { kind: 'refused', refusal: { code: 'ALREADY_QUEUED', reason: 'the user is in the queue already', details: { queueId } } };
+}
+
+/** How a user stands, and the request of this id, or else the entry they have. */
+async function readStanding(tx: Transaction, requestId: string, userId: string) {
+  const [row] = await tx.$queryRaw<{ state: UserFacts['state']; inArrears: boolean; id: string | null }[]>`
+    SELECT u.state, u.arrears_since IS NOT NULL AS "inArrears", (
+      SELECT r.id::text FROM requests r WHERE r.id = ${requestId}::uuid OR (r.user_id = u.id AND r.joined AND r.status = 'waiting')
+      ORDER BY r.id <> ${requestId}::uuid LIMIT 1) AS id
+    FROM users u WHERE u.id = ${userId}`;
+  if (row === undefined) throw new Error(`user ${userId} was locked and is gone`);
+  return row;
 }
 
 /** Withdraws a request that waits. Cancel against grant: the database picks one. @returns whether it was withdrawn here */

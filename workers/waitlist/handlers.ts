@@ -1,3 +1,4 @@
+import { JOIN, type JoinOutcome, type JoinPayload, joinPayload } from '../../queues/jobs/join.ts';
 import { MATCH, type MatchOutcome, type MatchPayload, matchPayload } from '../../queues/jobs/match.ts';
 import type { Collector } from '../../shared/run/collector.ts';
 import { checked, type JobHandler } from '../../shared/run/queue-worker.ts';
@@ -14,6 +15,11 @@ export interface HandlerParts {
 /** Which verb runs for which job of the queue `waitlist`. */
 export function createHandlers(parts: HandlerParts): Record<typeof MATCH, JobHandler> {
   return { [MATCH]: checked(matchPayload, (payload) => look(parts, payload)) };
+}
+
+/** The verb of the queue `join`. */
+export function createJoinHandlers(join: (payload: JoinPayload) => Promise<JoinOutcome>): Record<typeof JOIN, JobHandler> {
+  return { [JOIN]: checked(joinPayload, join) };
 }
 
 async function look(

@@ -1,3 +1,5 @@
+import { type CapacitySignal, createCapacitySignal } from '../../queues/capacity-signal.ts';
+import type { JoinOutcome, JoinPayload } from '../../queues/jobs/join.ts';
 import type { MatchOutcome } from '../../queues/jobs/match.ts';
 import { QUEUES } from '../../queues/names.ts';
 import type { OutagePolicy } from '../../shared/allocation/facts.ts';
@@ -11,8 +13,10 @@ import { createCollector } from '../../shared/run/collector.ts';
 import { type QueueWorker, startQueueWorker, type WorkerTiming } from '../../shared/run/queue-worker.ts';
 import type { RedisAddress, RedisClient } from '../../shared/run/redis.ts';
 import type { Store } from '../../shared/store/store.ts';
+import { somebodyWaits, unpark } from '../../shared/store/unpark.ts';
 import { announceServed } from './announce-served.ts';
-import { createHandlers } from './handlers.ts';
+import { createHandlers, createJoinHandlers } from './handlers.ts';
+import { joinFor } from './join.ts';
 import { type MatchScope, match } from './match.ts';
 import { tidy } from './tidy.ts';
 
@@ -36,9 +40,50 @@ export interface WaitlistDependencies {
 const JOB_DEADLINE_MS = 30_000;
 /** Wake-ups taken at once; those that come while one look is under way are the next look, together. */
 const CONCURRENCY = 100;
+const JOINED_AT_ONCE = 10;
 
-/** Starts giving free devices to whoever waits for them. */
+/** Starts giving free devices to whoever waits for them, and lets who asks through the client join. */
 export function startWaitlist(deps: WaitlistDependencies): QueueWorker {
+  const capacity = createCapacitySignal({
+    redis: deps.redis,
+    prefix: deps.prefix,
+    waits: () => somebodyWaits(deps.store),
+    unpark: (users, allocations) => unpark(deps.store, users, allocations),
+    logger: deps.logger,
+  });
+  const matching = startMatching(deps);
+  const joining = startQueueWorker({
+    ...workerOf(deps),
+    queue: QUEUES.join,
+    concurrency: JOINED_AT_ONCE,
+    handlers: createJoinHandlers((payload) => join(deps, capacity, payload)),
+  });
+  return {
+    healthy: () => matching.healthy() && joining.healthy(),
+    running: () => matching.running() + joining.running(),
+    close: async () => {
+      await Promise.all([matching.close(), joining.close()]);
+      await capacity.close();
+    },
+  };
+}
+
+async function join(
+  { store, redis, prefix, logger }: WaitlistDependencies,
+  capacity: CapacitySignal,
+  payload: JoinPayload,
+): Promise<JoinOutcome> {
+  const outcome = await joinFor(store, payload, (requestId) => capacity.changed({ requests: [requestId] }));
+  const outcomes = payload.replyTo === undefined ? [] : [{ replyTo: payload.replyTo, id: payload.requestId, outcome }];
+  await announce(redis, prefix, { availability: false, outbox: outcome.status === 'waiting', outcomes }, logger);
+  return outcome;
+}
+
+function workerOf({ prefix, redisAddress, metrics, logger, timing }: WaitlistDependencies) {
+  return { prefix, redis: redisAddress, deadlineMs: JOB_DEADLINE_MS, metrics, logger, ...(timing === undefined ? {} : { timing }) };
+}
+
+function startMatching(deps: WaitlistDependencies): QueueWorker {
   const { store, redis, prefix, metrics, logger } = deps;
   const parts = {
     store,
@@ -62,9 +107,8 @@ export function startWaitlist(deps: WaitlistDependencies): QueueWorker {
     },
   });
   return startQueueWorker({
+    ...workerOf(deps),
     queue: QUEUES.waitlist,
-    prefix,
-    redis: deps.redisAddress,
     concurrency: CONCURRENCY,
     handlers: createHandlers({
       looks,
@@ -72,10 +116,6 @@ export function startWaitlist(deps: WaitlistDependencies): QueueWorker {
       tell: (replyTo, id, outcome) =>
         announce(redis, prefix, { availability: false, outbox: false, outcomes: [{ replyTo, id, outcome }] }, logger),
     }),
-    deadlineMs: JOB_DEADLINE_MS,
-    metrics,
-    logger,
-    ...(deps.timing === undefined ? {} : { timing: deps.timing }),
   });
 }
 
