@@ -153,13 +153,6 @@ export async function upSince(store: Store, job: string): Promise<Date> {
   return row.since;
 }
 
-/** Ends reservations whose allocation is over although they still run: there are none, unless somebody wrote by hand. */
-export async function closeOrphans(store: Store): Promise<number> {
-  return translated(store.prisma.$executeRaw`
-    UPDATE reservations r SET status = 'completed', updated_at = now() FROM allocations a
-    WHERE r.status = 'executing' AND a.id = r.allocation_id AND a.status <> 'allocated' AND a.ended_at < now() - interval '1 minute'`);
-}
-
 async function ids(store: Store, due: Prisma.Sql): Promise<string[]> {
   const rows = await translated(store.prisma.$queryRaw<{ id: string }[]>`SELECT r.id FROM reservations r WHERE ${due}`);
   return rows.map(({ id }) => id);

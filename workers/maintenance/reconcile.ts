@@ -3,8 +3,10 @@ import type { Producer } from '../../queues/producer.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Metrics } from '../../shared/metrics.ts';
 import { readKnownRequests } from '../../shared/store/batch-rows.ts';
+import { closeStuckReservations } from '../../shared/store/close-stuck-reservations.ts';
 import { forgetUnstuck } from '../../shared/store/end-in-batches.ts';
 import { repairHolds } from '../../shared/store/repair-holds.ts';
+import { repairUsage } from '../../shared/store/repair-usage.ts';
 import { readRuns } from '../../shared/store/scheduled-runs.ts';
 import type { Store } from '../../shared/store/store.ts';
 import { tidyStrategies } from '../../shared/store/strategies.ts';
@@ -24,22 +26,27 @@ const GRACE_S = 10;
 const BATCH = 1_000;
 /** Devices compared with their allocations in one run: a fleet of a million is through in less than an hour. */
 const HOLDS = 20_000;
+/** Allocations compared with the reports of their use in one run. */
+const USES = 20_000;
 /** Failed jobs looked at in one run. */
 const FAILED_JOBS = 200;
 
-/** What one run repaired. `holdsCheckedTo`: where the next one goes on with the fleet; nothing: at its beginning. */
+/** What one run repaired. `holdsCheckedTo`, `usageCheckedTo`: where the next one goes on with fleet and allocations; nothing: at the beginning. */
 export interface Reconciled {
   readonly handedOut: number;
   readonly timedOut: number;
   readonly jobsRevived: number;
   readonly holdsRepaired: number;
+  readonly reservationsClosed: number;
+  readonly usesReported: number;
   readonly holdsCheckedTo: string | null;
+  readonly usageCheckedTo: string | null;
 }
 
 /**
  * Repairs what a lost Redis or a killed process left behind: pending requests without a job are handed out again, oldest
  * first; requests past their deadline are ended; jobs of a client that failed before there was a row are tried again;
- * devices say what their allocations say. Running a request twice changes nothing, so a doubt is resolved by handing it out.
+ * devices say what their allocations say; reservations do not outlive their allocations; use that was not reported is. Running a request twice changes nothing, so a doubt is resolved by handing it out.
  */
 export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Promise<Readonly<Record<keyof Reconciled, unknown>>> {
   const timedOut = (await timeOutRequests(parts.store, BATCH)).length;
@@ -51,24 +58,41 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
     if (undecided.length < BATCH) break;
   }
   const jobsRevived = await reviveJobs(parts);
-  const holds = await repairHolds(parts.store, await holdsCheckedTo(parts.store), HOLDS);
+  const last = await lastResult(parts.store);
+  const holds = await repairHolds(parts.store, checkedTo(last, 'holdsCheckedTo'), HOLDS);
+  const closed = await closeStuckReservations(parts.store, BATCH);
+  const usage = await repairUsage(parts.store, checkedTo(last, 'usageCheckedTo'), USES);
   await forgetUnstuck(parts.store);
   await tidy(parts);
-  const repairs = { handedOut, timedOut, jobsRevived, holdsRepaired: holds.repaired.length };
-  note(parts, repairs, holds.repaired);
-  return { ...repairs, holdsCheckedTo: holds.checkedTo };
+  const repairs = {
+    handedOut,
+    timedOut,
+    jobsRevived,
+    holdsRepaired: holds.repaired.length,
+    reservationsClosed: closed.length,
+    usesReported: usage.repaired.length,
+  };
+  note(parts, repairs, { devices: holds.repaired, reservations: closed, allocations: usage.repaired });
+  return { ...repairs, holdsCheckedTo: holds.checkedTo, usageCheckedTo: usage.checkedTo };
 }
+
+/** Repairs as they are counted in `scheduler_reconciled_total`. */
+const COUNTED = {
+  handedOut: 'request-handed-out',
+  timedOut: 'request-timed-out',
+  jobsRevived: 'job-revived',
+  holdsRepaired: 'hold-repaired',
+  reservationsClosed: 'reservation-closed',
+  usesReported: 'use-reported',
+} as const satisfies Partial<Record<keyof Reconciled, string>>;
 
 function note(
   { metrics, logger }: ReconcileParts,
-  repairs: Readonly<Record<'handedOut' | 'timedOut' | 'jobsRevived' | 'holdsRepaired', number>>,
-  devices: readonly string[],
+  repairs: Readonly<Record<keyof typeof COUNTED, number>>,
+  rows: Readonly<Record<'devices' | 'reservations' | 'allocations', readonly string[]>>,
 ): void {
-  metrics.reconciled.inc({ repair: 'request-handed-out' }, repairs.handedOut);
-  metrics.reconciled.inc({ repair: 'request-timed-out' }, repairs.timedOut);
-  metrics.reconciled.inc({ repair: 'job-revived' }, repairs.jobsRevived);
-  metrics.reconciled.inc({ repair: 'hold-repaired' }, repairs.holdsRepaired);
-  if (Object.values(repairs).some((count) => count > 0)) logger.warn({ ...repairs, devices }, 'reconciled');
+  for (const name of Object.keys(COUNTED) as (keyof typeof COUNTED)[]) metrics.reconciled.inc({ repair: COUNTED[name] }, repairs[name]);
+  if (Object.values(repairs).some((count) => count > 0)) logger.warn({ ...repairs, ...rows }, 'reconciled');
 }
 
 /** Jobs that failed for good although their request was never decided: a client's, whose row is written when it is decided. */
@@ -88,10 +112,13 @@ function isInTime(maxWaitMinutes: number, acceptedAt: number): boolean {
   return Date.now() < acceptedAt + maxWaitMinutes * 60_000;
 }
 
-async function holdsCheckedTo(store: Store): Promise<string | null> {
-  const last = (await readRuns(store)).find(({ job }) => job === 'reconcile')?.lastResult;
-  const checkedTo = typeof last === 'object' && last !== null && 'holdsCheckedTo' in last ? last.holdsCheckedTo : null;
-  return typeof checkedTo === 'string' ? checkedTo : null;
+async function lastResult(store: Store): Promise<unknown> {
+  return (await readRuns(store)).find(({ job }) => job === 'reconcile')?.lastResult;
+}
+
+function checkedTo(last: unknown, name: 'holdsCheckedTo' | 'usageCheckedTo'): string | null {
+  const position: unknown = typeof last === 'object' && last !== null ? Reflect.get(last, name) : null;
+  return typeof position === 'string' ? position : null;
 }
 
 async function handOutLost({ producer }: ReconcileParts, undecided: readonly UndecidedRequest[]): Promise<number> {

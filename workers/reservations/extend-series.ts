@@ -3,7 +3,6 @@ import type { Logger } from '../../shared/logger.ts';
 import { extendSeries, type SeriesRules } from '../../shared/store/book-series.ts';
 import { noteSeriesFault, readSeries, seriesDue } from '../../shared/store/reservation-series.ts';
 import type { Store } from '../../shared/store/store.ts';
-import { closeOrphans } from '../../shared/store/sweep-reservations.ts';
 
 /** Series carried on by one look; the rest waits for the next. */
 const BATCH = 500;
@@ -15,7 +14,7 @@ const BATCH = 500;
 export async function extendAllSeries(
   { store, rules, logger }: { readonly store: Store; readonly rules: SeriesRules; readonly logger: Logger },
   signal: AbortSignal,
-): Promise<{ booked: number; missed: number; closed: number }> {
+): Promise<{ booked: number; missed: number }> {
   const { ids, horizon } = await seriesDue(store, rules.horizonDays, BATCH);
   let [booked, missed] = [0, 0];
   for (const seriesId of ids) {
@@ -32,5 +31,5 @@ export async function extendAllSeries(
       await noteSeriesFault(store, seriesId, messageOf(error));
     }
   }
-  return { booked, missed, closed: await closeOrphans(store) };
+  return { booked, missed };
 }
