@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { askedAllocation } from '../../shared/allocation/asked.ts';
 import type { AllocateOutcome } from '../../shared/allocation/outcome.ts';
+import { joinQueue } from '../../shared/store/join-queue.ts';
 import { eventually } from '../support/eventually.ts';
 import { addDevices, alike } from '../support/fleet.ts';
 import { malformedEvents } from '../support/invariants.ts';
 import { type ListenerBench, openListenerBench } from '../support/listener-bench.ts';
+import { bookDirectly, booked } from '../support/reservation-bench.ts';
 import { type Wired, wire } from '../support/wire.ts';
 
 let wired: Wired;
@@ -128,6 +131,59 @@ describe('an event about a user', () => {
     await say('user.activated', { userId });
     expect(await wired.allocate(userId, wish)).toMatchObject({ status: 'granted' });
   });
+
+  test.each([
+    ['user.suspended', 'user_suspended', 'USER_SUSPENDED', 'suspended'],
+    ['user.deleted', 'user_deleted', 'USER_DELETED', 'deleted'],
+  ])(
+    '%s takes back reservations and the place in the queue, and lets nobody in again before user.activated',
+    async (topic, reason, code, state) => {
+      const { userId, wish, deviceIds } = await holder(1, 1);
+      const later = { userId, deviceType: 'tablet', wantedDeviceId: deviceIds[1] ?? '' } as const;
+      const soon = await booked(wired.store, { ...later, inMinutes: 120 });
+      const far = await booked(wired.store, { ...later, inMinutes: 600 });
+      const entry = queued(userId, await busyDevice());
+      expect(await joinQueue(wired.store, entry)).toEqual({ kind: 'joined' });
+
+      await say(topic, { userId });
+      expect(await ends(userId)).toEqual([reason]);
+      const cancelled = { status: 'cancelled', cancelReason: state };
+      await eventually(
+        async () =>
+          expect(await db().reservation.findMany({ where: { id: { in: [soon.reservationId, far.reservationId] } } })).toMatchObject([
+            cancelled,
+            cancelled,
+          ]),
+        PATIENCE_MS,
+      );
+      await eventually(
+        async () => expect(await db().request.findUnique({ where: { id: entry.requestId } })).toMatchObject({ status: 'cancelled' }),
+        PATIENCE_MS,
+      );
+      expect(await told(soon.reservationId)).toContain('scheduler.reservation.cancelled');
+      expect(await told(entry.requestId)).toEqual(['scheduler.queue.joined', 'scheduler.queue.cancelled']);
+      expect(await wired.allocate(userId, wish)).toMatchObject({ status: 'refused', code });
+      expect(await joinQueue(wired.store, queued(userId, null))).toMatchObject({ kind: 'refused', refusal: { code } });
+      expect(await bookDirectly(wired.store, { ...later, inMinutes: 120 })).toMatchObject({ status: 'refused', code });
+
+      await say('user.activated', { userId });
+      expect(await bookDirectly(wired.store, { ...later, inMinutes: 120 })).toMatchObject({ status: 'reserved' });
+      expect(await joinQueue(wired.store, queued(userId, null))).toEqual({ kind: 'joined' });
+      expect(await wired.allocate(userId, { devicePreferences: wish.devicePreferences, durationMinutes: 30 })).toMatchObject({
+        status: 'granted',
+      });
+    },
+  );
+
+  const told = async (key: string) =>
+    (await db().outboxEntry.findMany({ where: { key }, orderBy: { id: 'asc' } })).map(({ topic }) => topic);
+
+  /** An entry of the queue, for this device or for one that is nowhere. */
+  function queued(userId: string, deviceId: string | null) {
+    const asked = askedAllocation.parse({ queueIfBusy: true, devicePreferences: { deviceId: deviceId ?? randomUUID() } });
+    const words = { caller: 'test', source: 'http', tenantId: null, tier: 'standard', traceId: undefined } as const;
+    return { requestId: randomUUID(), userId, asked, ...words };
+  }
 
   test.each(['user.quota_updated', 'quota.updated'])('%s ends the oldest allocations down to a lower limit', async (topic) => {
     const { userId } = await holder(3);

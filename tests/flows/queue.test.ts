@@ -79,6 +79,14 @@ describe('the queue', () => {
     expect(await bench.store.prisma.device.count({ where: { allocationId: null } })).toBe(1);
   });
 
+  it('is closed to who is suspended, until they are not', async () => {
+    await bench.store.prisma.user.create({ data: { id: 'sue', state: 'suspended' } });
+    expect((await join('sue')).body).toMatchObject({ statusCode: 403, code: 'USER_SUSPENDED' });
+    expect(await bench.store.prisma.request.count()).toBe(0);
+    await bench.store.prisma.user.update({ where: { id: 'sue' }, data: { state: 'active' } });
+    expect((await join('sue')).status).toBe(201);
+  });
+
   it('passes over who is at the limit, and serves them after their own release', async () => {
     await bench.addDevices(1);
     const own = (await call('POST', '/scheduler/devices/allocate', 'full', { userId: 'full' })).body.data;
