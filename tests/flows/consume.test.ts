@@ -2,10 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { askedAllocation } from '../../shared/allocation/asked.ts';
 import type { AllocateOutcome } from '../../shared/allocation/outcome.ts';
+import { SchedulerError } from '../../shared/errors.ts';
 import { joinQueue } from '../../shared/store/join-queue.ts';
+import { moveReservations } from '../../workers/listener/move-reservations.ts';
 import { eventually } from '../support/eventually.ts';
 import { addDevices, alike } from '../support/fleet.ts';
-import { malformedEvents } from '../support/invariants.ts';
+import { malformedEvents, readInvariants } from '../support/invariants.ts';
 import { type ListenerBench, openListenerBench } from '../support/listener-bench.ts';
 import { bookDirectly, booked } from '../support/reservation-bench.ts';
 import { type Wired, wire } from '../support/wire.ts';
@@ -103,6 +105,100 @@ describe('an event about a device', () => {
     await eventually(async () => expect(await ends(userId)).toEqual([reason]), PATIENCE_MS);
     expect(await db().device.findUniqueOrThrow({ where: { id: deviceId } })).toMatchObject({ status, allocationId: null });
     expect(await db().request.count({ where: { userId } })).toBe(1);
+  });
+
+  describe('that goes down with reservations', () => {
+    let cores = 1_000;
+
+    /** Devices bigger than any before, so many, and what only they are big enough for. */
+    async function reservable(count: number) {
+      cores += 1;
+      return { ids: await addDevices(wired.store, alike(count, { cpuCores: cores, type: 'phone' })), wish: { minCpu: cores } };
+    }
+    const deviceOf = async (id: string) => (await db().reservation.findUniqueOrThrow({ where: { id } })).deviceId;
+    const said = async (key: string) =>
+      (await db().outboxEntry.findMany({ where: { key }, orderBy: { id: 'asc' } })).map(({ topic }) => topic);
+
+    test.each(['device.failed', 'device.maintenance', 'device.deleted', 'device.stopped', 'device.error'])(
+      '%s moves them to another device at once',
+      async (topic) => {
+        const { ids, wish } = await reservable(2);
+        const first = await booked(wired.store, { ...wish, inMinutes: 120 });
+        const second = await booked(wired.store, { ...wish, inMinutes: 240 });
+        const down = first.deviceId ?? '';
+        const other = ids.find((id) => id !== down);
+        const stranded = [first, second].filter(({ deviceId }) => deviceId === down);
+        await bench.publish(topic, { deviceId: down });
+        for (const { reservationId } of stranded) {
+          await eventually(async () => expect(await deviceOf(reservationId)).toBe(other), PATIENCE_MS);
+          expect(await said(reservationId)).toEqual(['scheduler.reservation.created', 'scheduler.reservation.updated']);
+        }
+        expect(await db().reservation.count({ where: { deviceId: other ?? '', status: 'confirmed' } })).toBe(2);
+        expect(await readInvariants(wired.store)).toEqual([]);
+      },
+    );
+
+    test('leaves those that no other device is free for, and those for this very device', async () => {
+      const { ids, wish } = await reservable(2);
+      const [down = '', other = ''] = ids;
+      const named = await booked(wired.store, { wantedDeviceId: down, inMinutes: 120 });
+      const full = await booked(wired.store, { wantedDeviceId: other, inMinutes: 240 });
+      const both = await booked(wired.store, { ...wish, inMinutes: 240 });
+      expect(both.deviceId).toBe(down);
+      const free = await booked(wired.store, { ...wish, wantedDeviceId: down, inMinutes: 360 });
+      await db().$executeRaw`UPDATE reservations SET wanted_device_id = NULL WHERE id = ${free.reservationId}::uuid`;
+      await bench.publish('device.failed', { deviceId: down });
+      await eventually(async () => expect(await deviceOf(free.reservationId)).toBe(other), PATIENCE_MS);
+      expect(await deviceOf(named.reservationId)).toBe(down);
+      expect(await deviceOf(both.reservationId)).toBe(down);
+      expect(await deviceOf(full.reservationId)).toBe(other);
+      expect(await said(both.reservationId)).toEqual(['scheduler.reservation.created']);
+    });
+
+    test('moves them also when the worker died between the event and the move', async () => {
+      const { ids, wish } = await reservable(2);
+      const reservation = await booked(wired.store, { ...wish, inMinutes: 120 });
+      const down = reservation.deviceId ?? '';
+      const eventId = randomUUID();
+      await db().inboxEntry.create({ data: { eventId, topic: 'device.failed' } });
+      await db().device.update({ where: { id: down }, data: { status: 'error' } });
+      await bench.publish('device.failed', { deviceId: down }, eventId);
+      await eventually(async () => expect(await deviceOf(reservation.reservationId)).toBe(ids.find((id) => id !== down)), PATIENCE_MS);
+    });
+
+    test('and is back before they were looked at keeps them', async () => {
+      const { wish } = await reservable(2);
+      const { reservationId, deviceId } = await booked(wired.store, { ...wish, inMinutes: 120 });
+      expect(await moveReservations({ ...bench.deps, capacity: wired.capacity }, deviceId ?? '', new AbortController().signal)).toEqual({
+        moved: 0,
+        left: 0,
+      });
+      expect(await deviceOf(reservationId)).toBe(deviceId);
+    });
+
+    test('one that cannot be moved stops no other; an outage has all tried again', async () => {
+      const { wish, ids } = await reservable(3);
+      const asked = [await booked(wired.store, { ...wish, inMinutes: 120 }), await booked(wired.store, { ...wish, inMinutes: 240 })];
+      const down = ids[0] ?? '';
+      for (const { reservationId } of asked)
+        await db().$executeRaw`UPDATE reservations SET device_id = ${down}::uuid WHERE id = ${reservationId}::uuid`;
+      await db().device.update({ where: { id: down }, data: { status: 'error' } });
+      const failing = (error: Error) => {
+        let failed = false;
+        const transaction: Wired['store']['transaction'] = async (work) => {
+          if (failed) return wired.store.transaction(work);
+          failed = true;
+          throw error;
+        };
+        return { ...bench.deps, capacity: wired.capacity, store: { ...wired.store, transaction } };
+      };
+      const { signal } = new AbortController();
+      const outage = new SchedulerError('STORE_UNAVAILABLE');
+      await expect(moveReservations(failing(outage), down, signal)).rejects.toBe(outage);
+      await expect(moveReservations(failing(outage), down, AbortSignal.abort())).rejects.toThrow();
+      expect(await moveReservations(failing(new Error('its own fault')), down, signal)).toEqual({ moved: 1, left: 1 });
+      expect(await deviceOf(asked[0]?.reservationId ?? '')).toBe(down);
+    });
   });
 
   test('that nobody knows changes nothing', async () => {

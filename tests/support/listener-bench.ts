@@ -43,6 +43,7 @@ export async function openListenerBench(wired: Wired): Promise<ListenerBench> {
     forgetBalance: balance.forget,
     ending: { cleaningSeconds: 0 },
     relocate: true,
+    rules: { gapSeconds: 0 },
     paymentFailureThreshold: 3,
     broker: { url: rabbitmqUrl(), backoff: { baseMs: 20, maxMs: 100 }, again: { baseMs: 10, maxMs: 50 } },
     queuePrefix,

@@ -8,6 +8,7 @@ import { upsertDevices } from '../../shared/store/fleet.ts';
 import { insertRequest } from '../../shared/store/requests.ts';
 import type { Transaction } from '../../shared/store/store.ts';
 import { type Consumed, type Effect, type EventParts, type EventResult, once } from './event-parts.ts';
+import { moveReservations } from './move-reservations.ts';
 
 /** A device is there, or is described anew. */
 export function putDevice(parts: EventParts, { event, action }: Consumed<'put-device'>): Promise<EventResult> {
@@ -18,17 +19,25 @@ export function putDevice(parts: EventParts, { event, action }: Consumed<'put-de
   });
 }
 
-/** A device has another status. Who holds one that stopped or failed loses it, and gets another one if one is free. */
-export async function changeStatus(parts: EventParts, { event, action }: Consumed<'set-device-status'>): Promise<EventResult> {
+/** A device has another status. Who holds one that stopped or failed loses it, and gets another one if one is free; so do those who reserved it. */
+export async function changeStatus(
+  parts: EventParts,
+  { event, action }: Consumed<'set-device-status'>,
+  signal: AbortSignal,
+): Promise<EventResult> {
   const { deviceId, status } = action;
   const lost = status === 'stopped' || status === 'error' || status === 'deleted';
   const reason = status === 'deleted' ? 'device_deleted' : 'device_failed';
-  return takeAway(parts, event, { deviceId, status, endReason: lost ? reason : undefined, relocates: lost });
+  return takeAway(parts, event, { deviceId, status, endReason: lost ? reason : undefined, relocates: lost }, signal);
 }
 
 /** A device is gone for good or for a while: who holds it loses it, and gets another one if it failed and one is free. */
-export async function takeOut(parts: EventParts, { event, action }: Consumed<'take-device-out'>): Promise<EventResult> {
-  return takeAway(parts, event, { ...action, relocates: action.endReason === 'device_failed' });
+export async function takeOut(
+  parts: EventParts,
+  { event, action }: Consumed<'take-device-out'>,
+  signal: AbortSignal,
+): Promise<EventResult> {
+  return takeAway(parts, event, { ...action, relocates: action.endReason === 'device_failed' }, signal);
 }
 
 interface Loss {
@@ -38,7 +47,12 @@ interface Loss {
   readonly relocates: boolean;
 }
 
-async function takeAway(parts: EventParts, event: Consumed<'take-device-out'>['event'], loss: Loss): Promise<EventResult> {
+async function takeAway(
+  parts: EventParts,
+  event: Consumed<'take-device-out'>['event'],
+  loss: Loss,
+  signal: AbortSignal,
+): Promise<EventResult> {
   let moved: AllocationRequest | undefined;
   const result = await once(parts, event, async (tx) => {
     const device = await setDeviceStatus(tx, loss.deviceId, loss.status);
@@ -49,7 +63,8 @@ async function takeAway(parts: EventParts, event: Consumed<'take-device-out'>['e
   });
   // Its row is there: should the job get lost, the reconciler hands it out.
   if (moved !== undefined && result.status === 'done') await parts.producer.allocateAgain([{ ...moved, createdAt: new Date() }]);
-  return result;
+  const reservations = await moveReservations(parts, loss.deviceId, signal);
+  return reservations.moved + reservations.left === 0 ? result : { ...result, reservations };
 }
 
 function effectOf({ deviceId, endReason }: Loss, { status, before, held }: DeviceAfter, moved: AllocationRequest | undefined): Effect {

@@ -7,6 +7,7 @@ import { announce } from '../../shared/run/announce.ts';
 import type { RedisClient } from '../../shared/run/redis.ts';
 import type { Ending } from '../../shared/store/end-allocations.ts';
 import { takeEvent } from '../../shared/store/event-effects.ts';
+import type { BookingRules } from '../../shared/store/reserve.ts';
 import type { Store, Transaction } from '../../shared/store/store.ts';
 
 /** What the handlers of events work with. */
@@ -23,6 +24,8 @@ export interface EventParts {
   readonly ending: Ending;
   /** Whether who loses a device that failed gets another one if one is free. */
   readonly relocate: boolean;
+  /** By which reservations are moved from a device that is out of service. */
+  readonly rules: BookingRules;
   /** Failed payments that count as arrears. */
   readonly paymentFailureThreshold: number;
   readonly logger: Logger;

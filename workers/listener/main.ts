@@ -47,6 +47,7 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
     ...openCaches(life, config, redis, metrics, logger),
     ending: { cleaningSeconds: config.CLEANING_TIMEOUT },
     relocate: config.RELOCATE_ON_FAILURE,
+    rules: { gapSeconds: Math.max(config.TURNAROUND_SECONDS, config.CLEANING_TIMEOUT) },
     paymentFailureThreshold: config.PAYMENT_FAILURE_THRESHOLD,
     broker: { url: config.RABBITMQ_URL },
     metrics,
