@@ -15,6 +15,11 @@ export async function assertComplete(store: Store, grants: number): Promise<void
   if (counted?.granted !== grants || counted.allocations !== grants || counted.outbox !== 2 * grants) {
     throw new Error(`${grants} grants were expected, but Postgres holds ${JSON.stringify(counted)}`);
   }
+  await assertUnbroken(store);
+}
+
+/** @throws Error saying which invariants are broken */
+export async function assertUnbroken(store: Store): Promise<void> {
   const broken = (await checkInvariants(store)).checks.filter(({ ok }) => !ok);
   if (broken.length > 0) throw new Error(`broken: ${broken.map(({ name, violations }) => `${name} (${violations})`).join(', ')}`);
 }

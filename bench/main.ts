@@ -14,8 +14,21 @@ import { keepResults, tableOf } from './report.ts';
 import { scaleOut } from './scale-out.ts';
 import type { BenchServers, Scenario } from './scenario.ts';
 import { throughput } from './throughput.ts';
+import { waitlist } from './waitlist.ts';
 
-const SCENARIOS: readonly Scenario[] = [throughput, latency, release, contention, available, importing, queries, expiry, memory, scaleOut];
+const SCENARIOS: readonly Scenario[] = [
+  throughput,
+  latency,
+  release,
+  contention,
+  available,
+  importing,
+  queries,
+  expiry,
+  waitlist,
+  memory,
+  scaleOut,
+];
 const ROUNDS = 5;
 const QUICK_ROUNDS = 2;
 
