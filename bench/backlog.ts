@@ -18,8 +18,10 @@ const READY_MS = 5_000;
 
 /** Requests that wait before workers come. */
 export interface Backlog {
-  /** Enqueues so many, in their fair order. Workers take none until `release`. */
-  fill(jobs: number): Promise<void>;
+  /** Enqueues so many, in their fair order. Workers take none until `release`. @returns their ids, in the order asked */
+  fill(jobs: number): Promise<string[]>;
+  /** How many wait. */
+  waiting(): Promise<number>;
   /** Lets workers take them. */
   release(): Promise<void>;
   /** Resolves when none waits or is worked on. */
@@ -27,21 +29,21 @@ export interface Backlog {
   close(): Promise<void>;
 }
 
-/** Requests of so many users in fifty tenants. */
-export function requests(from: number, count: number, users: number): NewAllocate[] {
+/** Requests of so many users, in fifty tenants unless said. */
+export function requests(from: number, count: number, users: number, tenants = TENANTS): NewAllocate[] {
   return Array.from({ length: count }, (_, index) => ({
     requestId: randomUUID(),
     caller: 'service:bench',
     source: 'client' as const,
     userId: `user-${(from + index) % users}`,
-    tenantId: `tenant-${(from + index) % TENANTS}`,
+    tenantId: `tenant-${(from + index) % tenants}`,
     tier: 'standard' as const,
     asked: ASKED,
     acceptedAt: Date.now(),
   }));
 }
 
-export async function openBacklog({ redisUrl, redisClusterNodes }: BenchServers, users: number): Promise<Backlog> {
+export async function openBacklog({ redisUrl, redisClusterNodes }: BenchServers, users: number, tenants = TENANTS): Promise<Backlog> {
   const address = { url: redisUrl, clusterNodes: redisClusterNodes };
   const logger = createLogger('bench', 'warn');
   const redis = createRedis('producer', address, logger);
@@ -52,8 +54,15 @@ export async function openBacklog({ redisUrl, redisClusterNodes }: BenchServers,
   return {
     fill: async (jobs) => {
       await queue.pause();
-      for (let from = 0; from < jobs; from += AT_ONCE) await producer.allocate(requests(from, Math.min(AT_ONCE, jobs - from), users));
+      const ids: string[] = [];
+      for (let from = 0; from < jobs; from += AT_ONCE) {
+        const some = requests(from, Math.min(AT_ONCE, jobs - from), users, tenants);
+        await producer.allocate(some);
+        ids.push(...some.map(({ requestId }) => requestId));
+      }
+      return ids;
     },
+    waiting: () => producer.waiting(),
     release: () => queue.resume(),
     drained: async () => {
       while ((await producer.waiting()) > 0 || (await queue.getActiveCount()) > 0) await pause(POLL_MS);

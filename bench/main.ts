@@ -5,6 +5,7 @@ import { readConfig } from '../shared/read-config.ts';
 import { available } from './available.ts';
 import { contention } from './contention.ts';
 import { expiry } from './expiry.ts';
+import { fairness } from './fairness.ts';
 import { importing } from './import.ts';
 import { latency } from './latency.ts';
 import { memory } from './memory.ts';
@@ -26,6 +27,7 @@ const SCENARIOS: readonly Scenario[] = [
   queries,
   expiry,
   waitlist,
+  fairness,
   memory,
   scaleOut,
 ];
