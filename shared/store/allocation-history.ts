@@ -1,7 +1,7 @@
 import { Prisma } from '../../prisma/generated/client.ts';
 import type { EndReason } from '../allocation/end-reason.ts';
 import type { Tier } from '../allocation/tier.ts';
-import { type Reach, withinReach } from './reach.ts';
+import { partsOf, type Reach, withinReach } from './reach.ts';
 import type { Store } from './store.ts';
 import { translated } from './store-errors.ts';
 
@@ -191,17 +191,9 @@ interface WholeRow {
   ledger_settled: Date | null;
 }
 
-/** The parts of a reach that each have an index: a condition with OR over both would be read from end to end. They do not overlap. */
-function partsOf(reach: Reach): Prisma.Sql[] {
-  if (reach.kind !== 'tenant') return [withinReach(reach, 'a')];
-  const { tenantId, userId } = reach;
-  if (tenantId === null) return [Prisma.sql`a.tenant_id IS NULL`, Prisma.sql`a.user_id = ${userId} AND a.tenant_id IS NOT NULL`];
-  return [Prisma.sql`a.tenant_id = ${tenantId}`, Prisma.sql`a.user_id = ${userId} AND a.tenant_id IS DISTINCT FROM ${tenantId}`];
-}
-
 function eachOf(filter: HistoryFilter, reach: Reach, select: (where: Prisma.Sql) => Prisma.Sql): Prisma.Sql {
   return Prisma.join(
-    partsOf(reach).map((part) => select(matches(filter, part))),
+    partsOf(reach, 'a').map((part) => select(matches(filter, part))),
     ' UNION ALL ',
   );
 }

@@ -12,3 +12,13 @@ export function withinReach(reach: Reach, alias: string): Prisma.Sql {
     reach.tenantId === null ? Prisma.sql`${column('tenant_id')} IS NULL` : Prisma.sql`${column('tenant_id')} = ${reach.tenantId}`;
   return Prisma.sql`(${sameTenant} OR ${column('user_id')} = ${reach.userId})`;
 }
+
+/** The parts of a reach that each have an index: a condition with OR over both would be read from end to end. They do not overlap. */
+export function partsOf(reach: Reach, alias: string): Prisma.Sql[] {
+  if (reach.kind !== 'tenant') return [withinReach(reach, alias)];
+  const { tenantId, userId } = reach;
+  const tenant = Prisma.raw(`${alias}.tenant_id`);
+  const user = Prisma.sql`${Prisma.raw(`${alias}.user_id`)} = ${userId}`;
+  if (tenantId === null) return [Prisma.sql`${tenant} IS NULL`, Prisma.sql`${user} AND ${tenant} IS NOT NULL`];
+  return [Prisma.sql`${tenant} = ${tenantId}`, Prisma.sql`${user} AND ${tenant} IS DISTINCT FROM ${tenantId}`];
+}

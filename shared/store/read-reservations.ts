@@ -1,6 +1,6 @@
 import { Prisma } from '../../prisma/generated/client.ts';
 import type { ReservationStatus } from '../reservation/reservation.ts';
-import { type Reach, withinReach } from './reach.ts';
+import { partsOf, type Reach, withinReach } from './reach.ts';
 import { HOLDS_TIME, RESERVATION, type ReservationRecord } from './reservation-rows.ts';
 import type { Store } from './store.ts';
 import { translated } from './store-errors.ts';
@@ -55,20 +55,26 @@ export async function listReservations(
     after === undefined
       ? Prisma.sql`true`
       : Prisma.sql`(r.starts_at, r.id) < (${after.startsAt}::timestamptz, ${after.reservationId}::uuid)`;
-  const skip = 'skip' in page ? Prisma.sql`OFFSET ${page.skip}::int` : Prisma.empty;
+  const skip = 'skip' in page ? page.skip : 0;
+  const latest = (part: Prisma.Sql) => Prisma.sql`
+    (SELECT r.id, r.starts_at FROM reservations r WHERE ${matches(filter, part)} AND ${later}
+     ORDER BY r.starts_at DESC, r.id DESC LIMIT ${skip + limit + 1}::int)`;
   const rows = await translated(
     store.prisma.$queryRaw<ReservationRecord[]>`
-      SELECT ${RESERVATION} FROM reservations r WHERE ${matches(filter, reach)} AND ${later}
-      ORDER BY r.starts_at DESC, r.id DESC LIMIT ${limit + 1}::int ${skip}`,
+      SELECT ${RESERVATION} FROM (
+        SELECT id FROM (${eachOf(reach, latest)}) AS found ORDER BY starts_at DESC, id DESC LIMIT ${limit + 1}::int OFFSET ${skip}::int) AS page
+      JOIN reservations r ON r.id = page.id ORDER BY r.starts_at DESC, r.id DESC`,
   );
   return { items: rows.slice(0, limit), more: rows.length > limit };
 }
 
 /** How many match, counted up to `RESERVATION_COUNT_LIMIT`. */
 export async function countReservations(store: Store, filter: ReservationFilter, reach: Reach): Promise<number> {
+  const some = (part: Prisma.Sql) =>
+    Prisma.sql`(SELECT 1 FROM reservations r WHERE ${matches(filter, part)} LIMIT ${RESERVATION_COUNT_LIMIT}::int)`;
   const rows = await translated(
     store.prisma.$queryRaw<{ total: number }[]>`
-      SELECT count(*)::int AS total FROM (SELECT 1 FROM reservations r WHERE ${matches(filter, reach)} LIMIT ${RESERVATION_COUNT_LIMIT}::int) AS matching`,
+      SELECT least(count(*), ${RESERVATION_COUNT_LIMIT}::int)::int AS total FROM (${eachOf(reach, some)}) AS matching`,
   );
   return rows[0]?.total ?? 0;
 }
@@ -126,8 +132,13 @@ export async function noteShown(store: Store, allocationId: string): Promise<voi
   );
 }
 
-function matches(filter: ReservationFilter, reach: Reach): Prisma.Sql {
-  const conditions = [withinReach(reach, 'r')];
+/** One statement of what `select` makes of each part of the reach. */
+function eachOf(reach: Reach, select: (part: Prisma.Sql) => Prisma.Sql): Prisma.Sql {
+  return Prisma.join(partsOf(reach, 'r').map(select), ' UNION ALL ');
+}
+
+function matches(filter: ReservationFilter, part: Prisma.Sql): Prisma.Sql {
+  const conditions = [part];
   if (filter.userId !== undefined) conditions.push(Prisma.sql`r.user_id = ${filter.userId}`);
   if (filter.status !== undefined) conditions.push(Prisma.sql`r.status = ${filter.status}`);
   if (filter.deviceId !== undefined) conditions.push(Prisma.sql`r.device_id = ${filter.deviceId}::uuid`);
