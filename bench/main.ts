@@ -9,6 +9,7 @@ import { fairness } from './fairness.ts';
 import { importing } from './import.ts';
 import { latency } from './latency.ts';
 import { memory } from './memory.ts';
+import { plans } from './plans.ts';
 import { queries } from './queries.ts';
 import { release } from './release.ts';
 import { keepResults, tableOf } from './report.ts';
@@ -25,6 +26,7 @@ const SCENARIOS: readonly Scenario[] = [
   available,
   importing,
   queries,
+  plans,
   expiry,
   waitlist,
   fairness,
