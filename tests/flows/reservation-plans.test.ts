@@ -94,6 +94,23 @@ describe(`among ${DEVICES * PER_DEVICE} reservations`, () => {
     });
   });
 
+  test('the list of a tenant has what belongs to the tenant and to its admin, once, page by page', async () => {
+    const admin = { kind: 'tenant', tenantId: 'tenant-5', userId: 'user-6-1' } as const;
+    const total = await countReservations(store, {}, admin);
+    const [row] = await store.prisma.$queryRaw<{ both: number; of_tenant: number }[]>`
+      SELECT count(*)::int AS both, (count(*) FILTER (WHERE tenant_id = 'tenant-5'))::int AS of_tenant
+      FROM reservations WHERE tenant_id = 'tenant-5' OR user_id = 'user-6-1'`;
+    expect(row).toEqual({ both: total, of_tenant: (DEVICES / 100) * PER_DEVICE });
+    expect(total).toBeGreaterThan(row?.of_tenant ?? 0);
+    const { items: whole } = await listReservations(store, {}, admin, total, { after: undefined });
+    expect(new Set(whole.map(({ reservationId }) => reservationId)).size).toBe(total);
+    const { items: first } = await listReservations(store, {}, admin, 7, { after: undefined });
+    const { items: second } = await listReservations(store, {}, admin, 7, { after: first.at(-1) });
+    const { items: skipped } = await listReservations(store, {}, admin, 7, { skip: 7 });
+    expect([...first, ...second]).toEqual(whole.slice(0, 14));
+    expect(skipped).toEqual(second);
+  });
+
   test('a look at all of them would be seen', async () => {
     const before = await reads();
     await store.prisma.$queryRaw`SELECT count(*)::int FROM reservations WHERE cancel_reason = 'none'`;
