@@ -16,8 +16,8 @@ const FLOOD = 50_000;
 const USERS = 500;
 const ASKED = 10;
 /** How often somebody asks for ten: each time another tenant, so each is new to the order. */
-const TURNS = 20;
-const QUICK = { flood: 3_000, turns: 3 };
+const TURNS = 15;
+const QUICK = { flood: 6_000, turns: 2 };
 const RUN_IN = 2_000;
 const MOST_RATIO = 2;
 const WAIT_MS = 60_000;

@@ -7,7 +7,8 @@ import type { BenchServers } from './scenario.ts';
 /** Listens in which order allocate jobs are taken; each counts the first time. `stop` gives their ids. */
 export async function watchOrder({ redisUrl, redisClusterNodes }: BenchServers): Promise<{ stop(): Promise<readonly string[]> }> {
   const connection = connectRedis({ url: redisUrl, clusterNodes: redisClusterNodes });
-  const events = new QueueEvents(QUEUES.allocate, { connection, prefix: PREFIX });
+  // From its beginning: what is taken before the first read must not be missed.
+  const events = new QueueEvents(QUEUES.allocate, { connection, prefix: PREFIX, lastEventId: '0-0' });
   const taken = new Set<string>();
   events.on('active', ({ jobId }) => void taken.add(jobId));
   await events.waitUntilReady();
