@@ -233,6 +233,18 @@ describe('the strategy in force', () => {
     expect(events.map(({ payload }) => payload)).toEqual([expect.objectContaining({ strategy: 'round_robin' })]);
   });
 
+  it('gives back the device of last time to who wishes for it, though another has more room', async () => {
+    const [small = '', large = ''] = await addDevices(wired.store, [{ cpuCores: 2 }, { cpuCores: 8 }]);
+    const [blocker] = await ask(1);
+    const first = granted(await wired.allocate('ann'));
+    expect([blocker?.deviceId, first.deviceId]).toEqual([large, small]);
+    await giveBack([first, ...(blocker === undefined ? [] : [blocker])]);
+    const again = granted(await wired.allocate('ann', { devicePreferences: { sameDeviceAsLast: true } }));
+    expect(again.deviceId).toBe(small);
+    await giveBack([again]);
+    expect(granted(await wired.allocate('ann')).deviceId).toBe(large);
+  });
+
   it('costs the default nothing: no turn moves and no node is counted', async () => {
     await addDevices(wired.store, alike(3, { nodeId: 'one' }));
     await giveBack(await ask(3));

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Fault } from '../../dev/stand-ins/faults.ts';
+import { createBalanceClient } from '../../shared/clients/balance-client.ts';
+import { createBalanceFacts } from '../../shared/clients/balance-facts.ts';
 import { createQuotaClient } from '../../shared/clients/quota-client.ts';
 import { createQuotaFacts } from '../../shared/clients/quota-facts.ts';
 import { loadConfig } from '../../shared/config.ts';
@@ -13,18 +15,13 @@ beforeAll(async () => {
   wired = await wire({ allocationWorkers: 0 });
   await addDevices(wired.store, alike(50));
   const caller = openCaller('user', wired.users.url, { retries: 0, timeoutMs: 300, tuning: { leastCalls: 1_000 } });
-  callers.push(caller);
+  const billingCaller = openCaller('billing', wired.billing.url, { retries: 0, timeoutMs: 300, tuning: { leastCalls: 1_000 } });
+  callers.push(caller, billingCaller);
   const { redis, prefix, metrics, allocation } = wired;
+  const shared = { redis, prefix, metrics, logger: allocation.logger, ttlSeconds: 60 };
   wired.addAllocationWorker({
-    quota: createQuotaFacts({
-      redis,
-      prefix,
-      metrics,
-      logger: allocation.logger,
-      client: createQuotaClient(caller),
-      ttlSeconds: 60,
-      lastKnownOnError: false,
-    }),
+    quota: createQuotaFacts({ ...shared, client: createQuotaClient(caller), lastKnownOnError: false }),
+    balance: createBalanceFacts({ ...shared, client: createBalanceClient(billingCaller) }),
     outagePolicy: policyOf('false'),
   });
 });
@@ -67,6 +64,19 @@ describe('with QUOTA_ALLOW_ON_ERROR=false in the environment', () => {
     }
   });
 
+  it.each<[string, Fault]>([
+    ['answers 500', { kind: 'status', status: 500 }],
+    ['answers no JSON', { kind: 'malformed' }],
+    ['hangs', { kind: 'hang' }],
+  ])('and BILLING_ALLOW_ON_ERROR=false, a billing-service that %s refuses with BILLING_UNAVAILABLE', async (name, fault) => {
+    wired.billing.control.fail(fault);
+    try {
+      expect(await wired.allocate(`payer ${name}`)).toMatchObject({ status: 'refused', code: 'BILLING_UNAVAILABLE' });
+    } finally {
+      wired.billing.control.heal();
+    }
+  });
+
   it('a user without a quota is refused as such, not as an outage', async () => {
     wired.users.control.setQuota('nobody', 'none');
     expect(await wired.allocate('nobody')).toMatchObject({ status: 'refused', code: 'QUOTA_NOT_FOUND' });
@@ -92,6 +102,22 @@ describe('with QUOTA_ALLOW_ON_ERROR=true', () => {
       expect(await open.allocate('ann')).toMatchObject({ status: 'granted' });
       expect(await open.allocate('ann')).toMatchObject({ code: 'QUOTA_EXCEEDED', details: { max: 2, current: 2 } });
       expect(await open.store.prisma.allocation.count({ where: { quotaUnchecked: true } })).toBe(1);
+    } finally {
+      await open.close();
+    }
+  });
+
+  it('nobody whose limits were never known holds more than the fallback, and a balance nobody could read is no hindrance', async () => {
+    const open = await wire({ allocation: { outagePolicy: policyOf('true') } });
+    try {
+      await addDevices(open.store, alike(3));
+      open.users.control.fail({ kind: 'status', status: 500 });
+      open.billing.control.fail({ kind: 'status', status: 500 });
+      const { fallbackMaxDevices } = policyOf('true');
+      for (let held = 0; held < fallbackMaxDevices; held += 1) expect(await open.allocate('new')).toMatchObject({ status: 'granted' });
+      expect(await open.allocate('new')).toMatchObject({ code: 'QUOTA_EXCEEDED', details: { max: fallbackMaxDevices } });
+      const unchecked = await open.store.prisma.allocation.count({ where: { quotaUnchecked: true, balanceUnchecked: true } });
+      expect(unchecked).toBe(fallbackMaxDevices);
     } finally {
       await open.close();
     }
