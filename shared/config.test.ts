@@ -29,6 +29,38 @@ describe('the configuration', () => {
     expect(bare.ok || bare.problems[0]?.problem).toBe('is not set and has no default');
   });
 
+  test('has the values other teams rely on where nothing is said', () => {
+    expect(accepted()).toMatchObject({
+      DASHBOARD_PORT: 30003,
+      METRICS_PORT: 30004,
+      METRICS_HOST: '127.0.0.1',
+      TRUST_PROXY: false,
+      DB_DATABASE: 'cloudphone_device',
+      USER_SERVICE_URL: 'http://localhost:30001',
+      BILLING_SERVICE_URL: 'http://localhost:30005',
+      NOTIFICATION_SERVICE_URL: 'http://localhost:30006',
+      QUOTA_ALLOW_ON_ERROR: false,
+      QUOTA_CACHE_TTL: 60,
+      BILLING_ALLOW_ON_ERROR: true,
+      BILLING_RESERVE_FULL_TERM: false,
+      BALANCE_CACHE_TTL: 30,
+      BILLING_MAX_ATTEMPTS: 10,
+      DELIVERY_BACKOFF_MAX_MS: 900_000,
+      RELOCATE_ON_FAILURE: true,
+      PAYMENT_FAILURE_THRESHOLD: 3,
+      AVAILABLE_CACHE_TTL: 10,
+      TURNAROUND_SECONDS: 0,
+      CLEANING_TIMEOUT: 0,
+      NO_SHOW_MINUTES: 10,
+      SHUTDOWN_TIMEOUT: 25,
+      RATE_LIMIT_READ: 100,
+      RATE_LIMIT_WRITE: 30,
+      RATE_LIMIT_BATCH: 10,
+      RATE_LIMIT_SERVICE_FACTOR: 100,
+      RETENTION_DAYS: 30,
+    });
+  });
+
   test('lists every problem at once, each with its variable', () => {
     const found = problems({
       PORT: 'many',
