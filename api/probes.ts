@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { type NeighbourStates, NOTHING_KNOWN } from '../shared/clients/breaker-board.ts';
 import type { RedisClient } from '../shared/run/redis.ts';
 
 /** What the API stands on, each with a way to ask whether it is there. A probe resolves, or rejects with the reason. */
@@ -8,6 +9,8 @@ export interface Probes {
   readonly queue: () => Promise<unknown>;
   /** Absent when events are switched off. */
   readonly rabbitmq?: (() => Promise<unknown>) | undefined;
+  /** The breakers of the neighbours, as the workers told them. */
+  readonly neighbours: () => Promise<NeighbourStates>;
 }
 
 export type ProbeResult = 'up' | 'down' | 'off';
@@ -19,6 +22,8 @@ export interface Readiness {
   readonly redis: ProbeResult;
   readonly rabbitmq: ProbeResult;
   readonly queue: ProbeResult;
+  /** For people: a neighbour that is left alone makes nobody unready, its outage has answers of its own. */
+  readonly neighbours: NeighbourStates;
 }
 
 const PROBE_TIMEOUT_MS = 1_500;
@@ -39,25 +44,33 @@ export function createReadiness(probes: Probes): () => Promise<Readiness> {
 }
 
 async function ask(probes: Probes): Promise<Readiness> {
-  const [postgres, redis, queue, rabbitmq] = await Promise.all([
+  const [postgres, redis, queue, rabbitmq, neighbours] = await Promise.all([
     outcome(probes.postgres),
     outcome(probes.redis),
     outcome(probes.queue),
     outcome(probes.rabbitmq),
+    inTime(
+      probes.neighbours().catch(() => NOTHING_KNOWN),
+      NOTHING_KNOWN,
+    ),
   ]);
   const ready = postgres === 'up' && redis === 'up' && queue === 'up';
-  return { status: ready ? 'ready' : 'not_ready', postgres, redis, rabbitmq, queue };
+  return { status: ready ? 'ready' : 'not_ready', postgres, redis, rabbitmq, queue, neighbours };
 }
 
 async function outcome(probe: (() => Promise<unknown>) | undefined): Promise<ProbeResult> {
   if (probe === undefined) return 'off';
-  const deadline = Promise.withResolvers<ProbeResult>();
-  const timer = setTimeout(() => deadline.resolve('down'), PROBE_TIMEOUT_MS);
   const asked = probe().then(
-    () => 'up' as const,
+    (): ProbeResult => 'up',
     // The reason is in the log of whoever owns the connection; here only "down" is of interest.
-    () => 'down' as const,
+    (): ProbeResult => 'down',
   );
+  return inTime(asked, 'down');
+}
+
+async function inTime<T>(asked: Promise<T>, otherwise: T): Promise<T> {
+  const deadline = Promise.withResolvers<T>();
+  const timer = setTimeout(() => deadline.resolve(otherwise), PROBE_TIMEOUT_MS);
   const result = await Promise.race([asked, deadline.promise]);
   clearTimeout(timer);
   return result;

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createCapacitySignal } from '../queues/capacity-signal.ts';
 import { createProducer } from '../queues/producer.ts';
+import { readBreakerBoard } from '../shared/clients/breaker-board.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Metrics } from '../shared/metrics.ts';
 import { announce } from '../shared/run/announce.ts';
@@ -95,6 +96,7 @@ export async function startApi(life: Life, options: ApiOptions): Promise<{ port:
       redis: probeRedis(cache),
       queue: () => producer.waiting(),
       rabbitmq: options.rabbitmqUrl === '' ? undefined : probeBroker(options.rabbitmqUrl),
+      neighbours: () => readBreakerBoard(cache, prefix),
     },
     metrics,
     logger,

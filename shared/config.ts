@@ -130,12 +130,16 @@ const variables = z.object({
   USER_SERVICE_URL: url('http:', 'https:').default('http://localhost:30001').describe('user-service'),
   BILLING_SERVICE_URL: url('http:', 'https:').default('http://localhost:30005').describe('billing-service'),
   NOTIFICATION_SERVICE_URL: url('http:', 'https:').default('http://localhost:30006').describe('notification-service'),
-  QUOTA_ALLOW_ON_ERROR: flag(false).describe('Go on with the last known limits when the quota cannot be read'),
+  QUOTA_ALLOW_ON_ERROR: flag(false).describe(
+    'Go on with the last known limits when the quota cannot be read: those of the last day, else those the last grant went by',
+  ),
   QUOTA_FALLBACK_MAX_DEVICES: integer(1, 0, 10_000).describe(
     'Limit of devices when no limit was ever known and QUOTA_ALLOW_ON_ERROR is on',
   ),
   QUOTA_CACHE_TTL: integer(MINUTE_S, 1, 86_400).describe('Life of a cached quota, s'),
-  BILLING_ALLOW_ON_ERROR: flag(true).describe('Let an allocation through when the balance cannot be read; its record says so'),
+  BILLING_ALLOW_ON_ERROR: flag(true).describe(
+    'Let an allocation through when the balance cannot be read, unless the last known one of five minutes forbids it; its record says so',
+  ),
   BILLING_RESERVE_FULL_TERM: flag(false).describe(
     'Grant and extend only what the balance covers for the whole term, by the costPerHour of the device; one without a price costs nothing',
   ),

@@ -4,7 +4,16 @@ import type { Readiness } from '../probes.ts';
 import { type Api, errorAnswers, noQuery } from '../route-schema.ts';
 
 const probe = z.enum(['up', 'down', 'off']);
-const readiness = z.object({ status: z.enum(['ready', 'not_ready']), postgres: probe, redis: probe, rabbitmq: probe, queue: probe });
+const breaker = z.enum(['closed', 'half-open', 'open', 'unknown']);
+const neighbours = z.object({ user: breaker, billing: breaker, notification: breaker });
+const readiness = z.object({
+  status: z.enum(['ready', 'not_ready']),
+  postgres: probe,
+  redis: probe,
+  rabbitmq: probe,
+  queue: probe,
+  neighbours,
+});
 
 /** `/health`: the process answers. `/ready`: what it stands on answers. `/metrics`: for admins and services here, open on its own port. */
 export function probeRoutes(api: Api, readinessNow: () => Promise<Readiness>, metrics: Metrics): void {
@@ -30,7 +39,8 @@ export function probeRoutes(api: Api, readinessNow: () => Promise<Readiness>, me
       schema: {
         tags: ['Probes'],
         summary: 'Ready to serve',
-        description: 'Without RabbitMQ the API is ready: events wait in the outbox.',
+        description:
+          'Without RabbitMQ the API is ready: events wait in the outbox. `neighbours` are the breakers of the workers, which make nobody unready.',
         security: [],
         querystring: noQuery,
         response: { 200: readiness, 503: readiness },

@@ -46,7 +46,12 @@ export function decideEligibility(
       kind: 'refused',
       refusal: { code: 'QUOTA_EXCEEDED', reason: `${hit.limit} is ${hit.max}, in use ${hit.current}`, details: { ...hit } },
     };
-  return { kind: 'eligible', limits: limits.limits, quotaUnchecked: limits.unchecked, balanceUnchecked: balance.kind === 'unavailable' };
+  return { kind: 'eligible', limits: limits.limits, quotaUnchecked: limits.unchecked, balanceUnchecked: isUnchecked(balance) };
+}
+
+/** Whether billing has not said so now: it is away. */
+export function isUnchecked(balance: BalanceFact): boolean {
+  return balance.kind === 'unavailable' || balance.stale === true;
 }
 
 /** The smallest device that could satisfy the request. */

@@ -24,7 +24,8 @@ export type QuotaFact =
 
 /** What the billing service says of a user's balance. */
 export type BalanceFact =
-  | { readonly kind: 'allowed' | 'refused'; readonly status: string; readonly balance: string | number }
+  /** `stale`: not what billing says now, but what it said last. */
+  | { readonly kind: 'allowed' | 'refused'; readonly status: string; readonly balance: string | number; readonly stale?: boolean }
   | { readonly kind: 'unavailable'; readonly reason: string };
 
 /** A request with what was gathered for it outside the transaction. */

@@ -15,6 +15,11 @@ export interface BalanceFactsDeps {
   readonly client: BalanceClient;
   /** Life of a cached balance, seconds. */
   readonly ttlSeconds: number;
+  /**
+   * On an outage answer with the last known balance, up to five minutes old and marked `stale`. Only where an outage lets
+   * everybody through: then it keeps out who had nothing. Off: `unavailable`.
+   */
+  readonly lastKnownOnError?: boolean;
   readonly metrics: Pick<Metrics, 'neighbourCache'>;
   readonly logger: Logger;
   /** Shared with other facts, one read of Redis brings both. */
@@ -29,25 +34,34 @@ export interface BalanceFacts {
   forget(userId: string): Promise<void>;
 }
 
+/** The bound of what is served stale, ms. */
+const KEEP_MS = 5 * 60_000;
+
 export function createBalanceFacts(deps: BalanceFactsDeps): BalanceFacts {
   const cached = createCached<FetchedBalance>({
     ...deps,
     reader: deps.reader ?? createBatchReader(deps.redis),
     name: 'balance',
     ttlMs: (balance) => (balance.kind === 'unavailable' ? failureTtlMs(balance.retryAfterMs) : deps.ttlSeconds * 1000),
-    keepMs: () => 0,
+    keepMs: (balance) => (balance.kind !== 'unavailable' && deps.lastKnownOnError === true ? KEEP_MS : 0),
     fetchMs: NEIGHBOURS.billing.timeoutMs + 1_000,
     decode: decodeBalance,
   });
+  async function onOutage(userId: string, reason: string): Promise<BalanceFact> {
+    const last = deps.lastKnownOnError === true ? await cached.lastKnown(userId) : undefined;
+    return last === undefined || last.kind === 'unavailable' ? { kind: 'unavailable', reason } : { ...last, stale: true };
+  }
+
   return {
     async balanceOf(userId, context) {
       const balance = await cached.read(userId, context.deadlineMs, (leftMs) =>
         deps.client.fetchBalance(userId, { ...context, deadlineMs: leftMs }),
       );
-      if (balance === undefined) return { kind: 'unavailable', reason: 'no answer of billing-service in time' };
-      return balance.kind === 'unavailable' ? { kind: 'unavailable', reason: balance.reason } : balance;
+      if (balance === undefined) return onOutage(userId, 'no answer of billing-service in time');
+      return balance.kind === 'unavailable' ? onOutage(userId, balance.reason) : balance;
     },
-    forget: cached.forget,
+    // What was known before must not come back on an outage either: whoever has paid would be refused.
+    forget: (userId) => cached.forget(userId, true),
   };
 }
 

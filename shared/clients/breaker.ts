@@ -21,6 +21,8 @@ export interface BreakerDeps extends BreakerTuning {
   readonly name: string;
   readonly logger: Logger;
   readonly metrics: Pick<Metrics, 'breakerState'>;
+  /** Told of every change. */
+  readonly onChange?: ((state: BreakerState) => void) | undefined;
 }
 
 export interface Breaker {
@@ -49,14 +51,18 @@ export function createBreaker(deps: BreakerDeps): Breaker {
   const circuit = new CircuitBreaker((work: () => Promise<unknown>) => work(), optionsOf(deps));
   const state = (): BreakerState => (circuit.opened ? 'open' : circuit.halfOpen ? 'half-open' : 'closed');
   const report = () => deps.metrics.breakerState.set({ neighbour: deps.name }, GAUGE[state()]);
+  const changed = () => {
+    report();
+    deps.onChange?.(state());
+  };
   report();
   circuit.on('open', () => {
-    report();
+    changed();
     deps.logger.warn({ neighbour: deps.name, openMs: deps.openMs }, 'breaker opened');
   });
-  circuit.on('halfOpen', report);
+  circuit.on('halfOpen', changed);
   circuit.on('close', () => {
-    report();
+    changed();
     deps.logger.info({ neighbour: deps.name }, 'breaker closed');
   });
   return {

@@ -40,8 +40,8 @@ export interface Cached<T> {
   read(id: string, waitMs: number, fetch: Fetch<T>): Promise<T | undefined>;
   /** The last value worth keeping, however old. */
   lastKnown(id: string): Promise<T | undefined>;
-  /** Drops the value; one being fetched at the moment is not stored. */
-  forget(id: string): Promise<void>;
+  /** Drops the value, `entirely` what is remembered for outages too; one being fetched at the moment is not stored. */
+  forget(id: string, entirely?: boolean): Promise<void>;
 }
 
 /** Stores only while the lock is ours: a value fetched before a `forget` must not come back after it. */
@@ -160,9 +160,9 @@ export function createCached<T>(options: CachedOptions<T>): Cached<T> {
       return within(left, join(id, left, fetch));
     },
     lastKnown: (id) => orMiss(look(keyOf('last', id))),
-    async forget(id) {
+    async forget(id, entirely = false) {
       flights.delete(id);
-      await redis.del(keyOf('fresh', id), keyOf('lock', id));
+      await redis.del(keyOf('fresh', id), keyOf('lock', id), ...(entirely ? [keyOf('last', id)] : []));
     },
   };
 }

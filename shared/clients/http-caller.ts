@@ -4,6 +4,7 @@ import { messageOf } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
 import { type Breaker, BreakerOpen, type BreakerState, createBreaker } from './breaker.ts';
+import type { BreakerWatcher } from './breaker-board.ts';
 import { CALLER_DEFAULTS, type Call, type CallerTuning } from './call.ts';
 import { createGate } from './gate.ts';
 import { createExchange, NeighbourFault } from './http-exchange.ts';
@@ -17,6 +18,8 @@ export interface CallerDeps {
   readonly logger: Logger;
   readonly metrics: Pick<Metrics, 'neighbourCalls' | 'breakerState'>;
   readonly tuning?: Partial<CallerTuning>;
+  /** Told of every change of the breaker. */
+  readonly onBreaker?: BreakerWatcher | undefined;
 }
 
 export interface HttpCaller {
@@ -36,7 +39,8 @@ export function createHttpCaller(deps: CallerDeps): HttpCaller {
   const { neighbour, logger, metrics } = deps;
   const tuning = { ...CALLER_DEFAULTS, ...deps.tuning };
   const gate = createGate(tuning.maxConcurrent);
-  const breaker = createBreaker({ ...tuning, name: neighbour.name, hangMs: neighbour.timeoutMs + 1_000, logger, metrics });
+  const onChange = (state: BreakerState) => deps.onBreaker?.(neighbour.name, state);
+  const breaker = createBreaker({ ...tuning, name: neighbour.name, hangMs: neighbour.timeoutMs + 1_000, logger, metrics, onChange });
   const agents = agentsFor(tuning.maxConcurrent);
   const budget = createRetryBudget(tuning.retryBudget, tuning.retryBudgetPerCall);
   const exchange = createExchange({ neighbour, token: deps.token, tuning, agents, budget, mayRepeat: () => breaker.state() === 'closed' });

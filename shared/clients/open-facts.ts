@@ -3,6 +3,7 @@ import type { Metrics } from '../metrics.ts';
 import { createBalanceClient } from './balance-client.ts';
 import { type BalanceFacts, createBalanceFacts } from './balance-facts.ts';
 import { createBatchReader } from './batch-reader.ts';
+import { createBreakerBoard } from './breaker-board.ts';
 import { createHttpCaller } from './http-caller.ts';
 import { NEIGHBOURS } from './neighbour.ts';
 import { createQuotaClient } from './quota-client.ts';
@@ -19,6 +20,8 @@ export interface FactSettings {
   readonly quotaTtlSeconds: number;
   readonly balanceTtlSeconds: number;
   readonly lastKnownOnError: boolean;
+  /** The same for balances. */
+  readonly lastBalanceOnError: boolean;
   readonly metrics: Metrics;
   readonly logger: Logger;
 }
@@ -27,8 +30,9 @@ export interface FactSettings {
 export function openFacts(settings: FactSettings): { readonly quota: QuotaFacts; readonly balance: BalanceFacts; close(): void } {
   const { redis, prefix, metrics, logger } = settings;
   const token = createServiceToken(settings.serviceSecret);
+  const onBreaker = createBreakerBoard(redis, prefix, logger);
   const callerOf = (neighbour: (typeof NEIGHBOURS)[keyof typeof NEIGHBOURS], baseUrl: string) =>
-    createHttpCaller({ neighbour: { ...neighbour, baseUrl }, token, logger, metrics });
+    createHttpCaller({ neighbour: { ...neighbour, baseUrl }, token, logger, metrics, onBreaker });
   const userService = callerOf(NEIGHBOURS.user, settings.userServiceUrl);
   const billingService = callerOf(NEIGHBOURS.billing, settings.billingServiceUrl);
   const shared = { redis, prefix, reader: createBatchReader(redis), metrics, logger };
@@ -39,7 +43,12 @@ export function openFacts(settings: FactSettings): { readonly quota: QuotaFacts;
       ttlSeconds: settings.quotaTtlSeconds,
       lastKnownOnError: settings.lastKnownOnError,
     }),
-    balance: createBalanceFacts({ ...shared, client: createBalanceClient(billingService), ttlSeconds: settings.balanceTtlSeconds }),
+    balance: createBalanceFacts({
+      ...shared,
+      client: createBalanceClient(billingService),
+      ttlSeconds: settings.balanceTtlSeconds,
+      lastKnownOnError: settings.lastBalanceOnError,
+    }),
     close: () => {
       userService.close();
       billingService.close();

@@ -1,4 +1,4 @@
-import { balanceRefusal, blockOf, type Refusal } from '../allocation/decide-eligibility.ts';
+import { balanceRefusal, blockOf, isUnchecked, type Refusal } from '../allocation/decide-eligibility.ts';
 import type { BalanceFact, UserFacts } from '../allocation/facts.ts';
 import { termCost, uncoveredTerm } from '../allocation/full-term.ts';
 import { isWithinReach, type Reach } from '../allocation/reach.ts';
@@ -107,7 +107,7 @@ export function decideExtend(
     const refusal = check(extension);
     if (refusal !== undefined) return refused(refusal);
   }
-  return { kind: 'extend', balanceUnchecked: balance?.kind === 'unavailable', ...extendedBy(extension) };
+  return { kind: 'extend', balanceUnchecked: balance !== undefined && isUnchecked(balance), ...extendedBy(extension) };
 }
 
 function extendedBy({ additionalMinutes, facts, policy }: Case): Extended {

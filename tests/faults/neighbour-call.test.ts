@@ -246,6 +246,14 @@ describe('the breaker', () => {
     expect(service.control.calls.count()).toBeLessThan(150);
   });
 
+  test('is not alone in that: without it the budget keeps repeats to a fifth of the calls and a handful', async () => {
+    service.control.fail({ kind: 'status', status: 500 });
+    const caller = callerWith({ tuning: { leastCalls: 1_000_000, maxConcurrent: 200 }, timeoutMs: 25_000 });
+    await Promise.all(Array.from({ length: 200 }, (_, user) => ask(caller, `u${user}`, 25_000)));
+    expect(service.control.calls.count()).toBeGreaterThan(200);
+    expect(service.control.calls.count()).toBeLessThanOrEqual(200 + 20 + 0.2 * 200);
+  });
+
   test('is what keeps it so: without it 200 send four times as many requests as they are', async () => {
     service.control.fail({ kind: 'status', status: 500 });
     const caller = callerWith({ tuning: { leastCalls: 1_000_000, retryBudget: 1_000_000, maxConcurrent: 200 }, timeoutMs: 25_000 });

@@ -213,7 +213,7 @@ describe('the quota of a user', () => {
 });
 
 describe('the balance of a user', () => {
-  function openBalances() {
+  function openBalances(lastKnownOnError = false) {
     const caller = openCaller('billing', billing.url, { retries: 0 });
     toClose.push(caller.close);
     const redis = openRedis();
@@ -222,6 +222,7 @@ describe('the balance of a user', () => {
       prefix: space.prefix,
       client: createBalanceClient(caller),
       ttlSeconds: 30,
+      lastKnownOnError,
       metrics: caller.metrics,
       logger,
     });
@@ -250,6 +251,20 @@ describe('the balance of a user', () => {
   ] as const)('is unknown after %j', async (fault, reason) => {
     billing.control.fail(fault);
     expect(await openBalances().balanceOf('u2', CONTEXT)).toEqual({ kind: 'unavailable', reason: expect.stringContaining(reason) });
+  });
+
+  test('is the last known one on an outage, marked as such, where an outage lets everybody through; not when it has changed', async () => {
+    const balances = openBalances(true);
+    billing.control.setBalance('u6', { balance: -3, status: 'frozen' });
+    await balances.balanceOf('u6', CONTEXT);
+    await balances.redis.del(`${space.prefix}:cache:balance:fresh:u6`);
+    expect(await balances.redis.pttl(`${space.prefix}:cache:balance:last:u6`)).toBeLessThanOrEqual(5 * 60_000);
+    billing.control.fail({ kind: 'status', status: 500 });
+    const stale = { kind: 'refused', status: 'frozen', balance: -3, stale: true };
+    expect(await balances.balanceOf('u6', CONTEXT)).toEqual(stale);
+    expect(await openBalances(false).balanceOf('u6', CONTEXT)).toMatchObject({ kind: 'unavailable' });
+    await balances.forget('u6');
+    expect(await balances.balanceOf('u6', CONTEXT)).toMatchObject({ kind: 'unavailable' });
   });
 
   test('is unknown when nobody answers in time', async () => {

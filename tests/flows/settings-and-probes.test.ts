@@ -1,7 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { startUserService } from '../../dev/stand-ins/user-service.ts';
+import { createBreakerBoard } from '../../shared/clients/breaker-board.ts';
+import { createQuotaClient } from '../../shared/clients/quota-client.ts';
+import { createLogger } from '../../shared/logger.ts';
 import { type ApiBench, type ApiServer, asService, asUser, openApiBench } from '../support/api-bench.ts';
 import { eventually } from '../support/eventually.ts';
+import { ENOUGH_MS, openCaller, SERVICE_SECRET } from '../support/neighbours.ts';
 import { redisUrl } from '../support/redis.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 
@@ -77,7 +82,28 @@ describe('invariants', () => {
 describe('probes', () => {
   test('say that the process lives and what it stands on', async () => {
     expect((await api.call('GET', '/health')).body).toEqual({ status: 'ok' });
-    expect((await api.call('GET', '/ready')).body).toEqual({ status: 'ready', postgres: 'up', redis: 'up', rabbitmq: 'up', queue: 'up' });
+    const neighbours = { user: 'closed', billing: 'closed', notification: 'closed' };
+    const expected = { status: 'ready', postgres: 'up', redis: 'up', rabbitmq: 'up', queue: 'up', neighbours };
+    expect((await api.call('GET', '/ready')).body).toEqual(expected);
+  });
+
+  test('show the breakers of the neighbours, and stay ready', async () => {
+    const service = await startUserService({ port: 0, secret: SERVICE_SECRET });
+    const onBreaker = createBreakerBoard(bench.redis, bench.prefix, createLogger('test', 'silent'));
+    const caller = openCaller('user', service.url, { retries: 0, onBreaker, tuning: { openMs: 400 } });
+    const ask = (userId: string) => createQuotaClient(caller).fetchQuota(userId, { deadlineMs: ENOUGH_MS });
+    service.control.fail({ kind: 'status', status: 500 });
+    for (let call = 0; call < 10; call += 1) await ask(`u${call}`);
+    await eventually(async () => {
+      const { status, body } = await api.call('GET', '/ready');
+      expect(status).toBe(200);
+      expect(body).toMatchObject({ status: 'ready', neighbours: { user: expect.stringMatching(/open/), billing: 'closed' } });
+    }, 15_000);
+    service.control.heal();
+    await eventually(async () => expect(await ask('ann')).toMatchObject({ kind: 'known' }), 15_000);
+    await ready(api, { status: 'ready', neighbours: { user: 'closed' } });
+    caller.close();
+    await service.close();
   });
 
   test('name what is away; without RabbitMQ the API is ready', async () => {
@@ -88,7 +114,7 @@ describe('probes', () => {
     });
     expect(await server.call('GET', '/ready')).toMatchObject({ status: 200, body: { status: 'ready', redis: 'up', rabbitmq: 'down' } });
     redis.cut();
-    await ready(server, { status: 'not_ready', postgres: 'up', redis: 'down', queue: 'down' });
+    await ready(server, { status: 'not_ready', postgres: 'up', redis: 'down', queue: 'down', neighbours: { user: 'unknown' } });
     redis.restore();
     await ready(server, { status: 'ready', redis: 'up', queue: 'up' });
     await redis.close();

@@ -1,3 +1,4 @@
+import type { BreakerWatcher } from '../../shared/clients/breaker-board.ts';
 import type { CallerTuning } from '../../shared/clients/call.ts';
 import { createHttpCaller, type HttpCaller } from '../../shared/clients/http-caller.ts';
 import { NEIGHBOURS, type Neighbour } from '../../shared/clients/neighbour.ts';
@@ -20,7 +21,7 @@ export interface TestCaller extends HttpCaller {
 export function openCaller(
   name: Neighbour['name'],
   baseUrl: string,
-  options: { tuning?: Partial<CallerTuning>; retries?: number; timeoutMs?: number; secret?: string } = {},
+  options: { tuning?: Partial<CallerTuning>; retries?: number; timeoutMs?: number; secret?: string; onBreaker?: BreakerWatcher } = {},
 ): TestCaller {
   const metrics = createMetrics('test');
   const { retries = NEIGHBOURS[name].retries, timeoutMs = NEIGHBOURS[name].timeoutMs } = options;
@@ -29,6 +30,7 @@ export function openCaller(
     token: createServiceToken(options.secret ?? SERVICE_SECRET),
     logger: createLogger('test', 'silent'),
     metrics,
+    onBreaker: options.onBreaker,
     tuning: { retryBaseMs: 5, retryMaxMs: 20, ...options.tuning },
   });
   return { ...caller, metrics };

@@ -1,4 +1,5 @@
 import { createBillingClient } from '../../shared/clients/billing-client.ts';
+import { createBreakerBoard } from '../../shared/clients/breaker-board.ts';
 import { createHttpCaller } from '../../shared/clients/http-caller.ts';
 import { NEIGHBOURS } from '../../shared/clients/neighbour.ts';
 import { createNotificationClient } from '../../shared/clients/notification-client.ts';
@@ -35,14 +36,24 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
   });
   life.onClose('store', store.close);
 
+  const redisAddress = { url: config.REDIS_URL, clusterNodes: config.REDIS_CLUSTER_NODES };
+  const redis = await openRedis(life, 'producer', redisAddress, logger);
+  const onBreaker = createBreakerBoard(redis, config.QUEUE_PREFIX, logger);
   const token = createServiceToken(config.SERVICE_TOKEN_SECRET);
-  const userService = createHttpCaller({ neighbour: { ...NEIGHBOURS.user, baseUrl: config.USER_SERVICE_URL }, token, logger, metrics });
+  const userService = createHttpCaller({
+    neighbour: { ...NEIGHBOURS.user, baseUrl: config.USER_SERVICE_URL },
+    token,
+    logger,
+    metrics,
+    onBreaker,
+  });
   life.onClose('user-service', userService.close);
   const billingService = createHttpCaller({
     neighbour: { ...NEIGHBOURS.billing, baseUrl: config.BILLING_SERVICE_URL },
     token,
     logger,
     metrics,
+    onBreaker,
   });
   life.onClose('billing-service', billingService.close);
 
@@ -51,11 +62,10 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
     token,
     logger,
     metrics,
+    onBreaker,
   });
   life.onClose('notification-service', notificationService.close);
 
-  const redisAddress = { url: config.REDIS_URL, clusterNodes: config.REDIS_CLUSTER_NODES };
-  const redis = await openRedis(life, 'producer', redisAddress, logger);
   const shared = { store, redisAddress, prefix: config.QUEUE_PREFIX, metrics, logger };
   const worker = startDelivery({
     ...shared,

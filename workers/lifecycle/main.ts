@@ -39,6 +39,7 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
     redis,
     prefix: config.QUEUE_PREFIX,
     ttlSeconds: config.BALANCE_CACHE_TTL,
+    lastKnownOnError: config.BILLING_ALLOW_ON_ERROR,
     metrics,
     logger,
   });

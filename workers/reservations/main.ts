@@ -69,6 +69,7 @@ function partsOf(life: Life, config: Config, opened: Opened): ReservationParts {
     quotaTtlSeconds: config.QUOTA_CACHE_TTL,
     balanceTtlSeconds: config.BALANCE_CACHE_TTL,
     lastKnownOnError: config.QUOTA_ALLOW_ON_ERROR,
+    lastBalanceOnError: config.BILLING_ALLOW_ON_ERROR,
   });
   life.onClose('neighbours', facts.close);
   return {

@@ -41,6 +41,7 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
     quotaTtlSeconds: config.QUOTA_CACHE_TTL,
     balanceTtlSeconds: config.BALANCE_CACHE_TTL,
     lastKnownOnError: config.QUOTA_ALLOW_ON_ERROR,
+    lastBalanceOnError: config.BILLING_ALLOW_ON_ERROR,
     metrics,
     logger,
   });
