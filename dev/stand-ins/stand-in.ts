@@ -48,6 +48,8 @@ export interface StandInControl {
   /** Refuses connections, cutting the open ones, until `accept`. */
   refuse(): Promise<void>;
   accept(): Promise<void>;
+  /** Connections that are open, and the most that ever were at once. */
+  connections(): { readonly open: number; readonly most: number };
 }
 
 export interface StandIn<Control extends StandInControl = StandInControl> {
@@ -70,6 +72,7 @@ export async function startStandIn(options: StandInOptions, service: StandInServ
       if (!response.destroyed) send(response, { status: 500, body: { message: messageOf(error) } });
     });
   });
+  const connections = countConnections(server);
   await listen(server, options.port);
   const { port } = server.address() as AddressInfo;
 
@@ -114,6 +117,7 @@ export async function startStandIn(options: StandInOptions, service: StandInServ
     heal: () => faults.clear(),
     refuse: () => shut(server),
     accept: () => listen(server, port),
+    connections,
   };
   const close = () => {
     closing.abort();
@@ -193,6 +197,18 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
 
 function segments(path: string): string[] {
   return path.split('/').slice(1).map(decodeURIComponent);
+}
+
+function countConnections(server: Server): StandInControl['connections'] {
+  let [open, most] = [0, 0];
+  server.on('connection', (socket) => {
+    open += 1;
+    most = Math.max(most, open);
+    socket.once('close', () => {
+      open -= 1;
+    });
+  });
+  return () => ({ open, most });
 }
 
 function listen(server: Server, port: number): Promise<void> {
