@@ -13,7 +13,7 @@ interface OwnRow extends PickedRow {
 export async function readOwnDevice(tx: Transaction, deviceId: string | null): Promise<OwnedDevice | undefined> {
   if (deviceId === null) return undefined;
   const [row] = await tx.$queryRaw<OwnRow[]>`
-    SELECT d.id, d.name, d.status, d.fence::float8 AS fence, d.cpu_cores, d.memory_mb, d.storage_mb, d.resource_score,
+    SELECT d.id, d.name, d.status, d.fence::float8 AS fence, d.cpu_cores, d.memory_mb, d.storage_mb, d.resource_score, d.cost_per_hour,
       (extract(epoch FROM greatest(date_trunc('milliseconds', statement_timestamp()), d.updated_at)) * 1000)::float8 AS free_since_ms,
       d.status = 'running' AND NOT d.draining AS in_service, d.allocation_id IS NOT NULL OR d.cleaning_until IS NOT NULL AS busy
     FROM devices d WHERE d.id = ${deviceId}::uuid FOR UPDATE`;

@@ -68,7 +68,7 @@ async function start(tx: Transaction, { reservation: seen, quota, balance }: Gat
   const { reservation, minutesLeft, patienceOver } = withTimes(found, policy);
   await endBefore(tx, reservation, policy.ending);
   const gathered = { request: requestFor(reservation, minutesLeft), quota, balance };
-  const facts = await readGroupFacts(tx, [gathered], policy.strategy, policy.reserveFullTerm);
+  const facts = await readGroupFacts(tx, [gathered], undefined, policy.reserveFullTerm);
   const user = facts.users.get(reservation.userId);
   if (user === undefined) throw new Error(`user ${reservation.userId} was locked and is gone`);
   const existing = facts.existing.get(gathered.request.requestId);

@@ -57,6 +57,21 @@ describe('a due reservation', () => {
     expect(await readInvariants(bench.store)).toEqual([]);
   });
 
+  it('fails in safe mode when the balance does not cover its window on its device', async () => {
+    const safe: ReservationParts = { ...parts, policy: { ...parts.policy, reserveFullTerm: true } };
+    const [covered = '', dear = ''] = await Promise.all([
+      bench.addDevices(1, { costPerHour: 90 }).then(([id]) => id),
+      bench.addDevices(1, { costPerHour: 120 }).then(([id]) => id),
+    ]);
+    const book = (wantedDeviceId: string) => booked(bench.store, { wantedDeviceId, inMinutes: 5, remindBeforeMinutes: 0 });
+    const [good, bad] = [await book(covered), await book(dear)];
+    await letPass(bench.store, 6);
+    await runTick(safe);
+    expect(await row(good.reservationId)).toMatchObject({ status: 'executing', deviceId: covered });
+    expect(await row(bad.reservationId)).toMatchObject({ status: 'failed', failureCode: 'INSUFFICIENT_BALANCE' });
+    expect(await readInvariants(bench.store)).toEqual([]);
+  });
+
   it('ends by reservation_ended at its end, whichever sweep comes first, and is completed', async () => {
     await bench.addDevices(1);
     const { reservationId } = await booked(bench.store, { inMinutes: 5 });
