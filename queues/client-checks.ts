@@ -5,9 +5,10 @@ import { partyId } from '../shared/allocation/party-id.ts';
 import { DEFAULT_TIER, type TIER_WORDS, tierOf } from '../shared/allocation/tier.ts';
 import type { AskedReservationInput } from '../shared/reservation/asked-reservation.ts';
 import type { AskedEntryInput } from '../shared/waitlist/asked-entry.ts';
-import type { JoinResult, NotAccepted, ReserveResult } from './client-results.ts';
+import type { JoinResult, NotAccepted, ReleaseResult, ReserveResult } from './client-results.ts';
 import type { NewAllocate } from './jobs/allocate.ts';
 import { joinPayload, type NewJoin } from './jobs/join.ts';
+import { type ReleasePayload, releasePayload } from './jobs/release.ts';
 import { type NewReserve, reservePayload } from './jobs/reserve.ts';
 
 /** What is asked for. `requestId`: your own UUID makes repeating the call, also after a crash, harmless. */
@@ -34,6 +35,35 @@ export function checkRequest(
   }
   const problems = [...problemsOf(wish.error), ...problemsOf(who.error), ...(known === undefined ? ['tier: is not known'] : [])];
   return { status: 'refused', requestId, code: 'VALIDATION_FAILED', reason: problems.join('; '), details: { problems } };
+}
+
+/**
+ * Which allocation to end: by `allocationId`, or the newest one of `deviceId`; one of the two is stated. With `userId` it must be
+ * that user's. `releaseId`: your own UUID makes repeating the call, also after a crash, harmless.
+ */
+export interface ReleaseOptions {
+  readonly allocationId?: string;
+  readonly deviceId?: string;
+  readonly userId?: string;
+  readonly fence?: number;
+  readonly reason?: string;
+  readonly releaseId?: string;
+}
+
+const namedOnce = releasePayload.refine(({ deviceId, allocationId }) => deviceId === undefined || allocationId === undefined, {
+  message: 'is not stated together with allocationId',
+  path: ['deviceId'],
+});
+
+/** Turns a caller's words into a job, or into the refusal that says what is wrong with them. */
+export function checkRelease(
+  { userId, ...named }: ReleaseOptions & { readonly releaseId: string },
+  caller: string,
+  replyTo: string,
+): ReleasePayload | Extract<ReleaseResult, { code: 'VALIDATION_FAILED' }> {
+  const checked = namedOnce.safeParse({ ...named, userId: userId ?? null, tenantId: null, caller, endReason: 'released', replyTo });
+  if (checked.success) return checked.data;
+  return { status: 'refused', code: 'VALIDATION_FAILED', details: { problems: problemsOf(checked.error) } };
 }
 
 /** What is booked. `reservationId`: your own UUID makes repeating the call, also after a crash, harmless. Times are ISO 8601. */

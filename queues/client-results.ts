@@ -27,7 +27,7 @@ export type AllocateResult = AllocateOutcome | NotAccepted | StillPending;
 /** What is known of a request. `unknown`: Redis knows no such job (any more); the HTTP API may still know the request. */
 export type RequestStatus = AllocateOutcome | StillPending | { readonly status: 'unknown'; readonly requestId: string };
 
-/** What becomes of a release. `pending`: it will be carried out, but was not within the time given. */
+/** What becomes of a release. `pending`: it will be carried out, but was not within the time given; repeat it with the same `releaseId`. */
 export type ReleaseResult =
   | ReleaseOutcome
   | { readonly status: 'pending'; readonly releaseId: string }

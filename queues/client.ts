@@ -5,11 +5,13 @@ import { awaitOutcomes, type CallKind, type CallParts, enqueue, readOutcomes, ty
 import {
   type AllocateOptions,
   checkJoin,
+  checkRelease,
   checkRequest,
   checkReservation,
   isNewAllocate,
   type JoinOptions,
   problemsOf,
+  type ReleaseOptions,
   type ReserveOptions,
 } from './client-checks.ts';
 import { ClientConnection } from './client-connection.ts';
@@ -32,13 +34,13 @@ import type { AllocateOutcome, NewAllocate } from './jobs/allocate.ts';
 import type { CancelOutcome } from './jobs/cancel.ts';
 import { type ExtendOutcome, extendPayload } from './jobs/extend.ts';
 import type { JoinOutcome } from './jobs/join.ts';
-import { type ReleaseOutcome, releasePayload } from './jobs/release.ts';
+import type { ReleaseOutcome } from './jobs/release.ts';
 import type { ReserveJobOutcome } from './jobs/reserve.ts';
 import { QUEUES } from './names.ts';
 import { createProducer, type Producer } from './producer.ts';
 
 export { type ErrorCode, SchedulerError } from '../shared/errors.ts';
-export type { AllocateOptions, JoinOptions, ReserveOptions } from './client-checks.ts';
+export type { AllocateOptions, JoinOptions, ReleaseOptions, ReserveOptions } from './client-checks.ts';
 export type {
   AllocateResult,
   CancelResult,
@@ -70,15 +72,6 @@ export interface WaitOptions {
   readonly timeoutMs?: number;
   /** Ends the waiting, not the request: use `cancel` for that. */
   readonly signal?: AbortSignal;
-}
-
-/** Which allocation to end; one of `allocationId` and `deviceId`. With `userId` it must be that user's. */
-export interface ReleaseOptions {
-  readonly allocationId?: string;
-  readonly deviceId?: string;
-  readonly userId?: string;
-  readonly fence?: number;
-  readonly reason?: string;
 }
 
 /** How much longer an allocation is needed. With `userId` it must be that user's. */
@@ -154,22 +147,15 @@ export class SchedulerClient {
     );
   }
 
-  /** Ends an allocation. Repeating it gives the same answer. */
+  /**
+   * Ends an allocation. Repeating it gives the same answer if it names the allocation, or with the same `releaseId`. A release that
+   * names a device only is otherwise a new one, and ends what the device was granted to meanwhile; a `fence` prevents that too.
+   */
   async release(allocation: ReleaseOptions, wait: WaitOptions = {}): Promise<ReleaseResult> {
-    const { userId = null, ...named } = allocation;
-    const releaseId = randomUUID();
-    const parsed = releasePayload.safeParse({
-      ...named,
-      userId,
-      tenantId: null,
-      releaseId,
-      caller: this.#caller,
-      endReason: 'released',
-      replyTo: this.#connection.instance,
-    });
-    if (!parsed.success) return { status: 'refused', code: 'VALIDATION_FAILED', details: { problems: problemsOf(parsed.error) } };
-    const add = () => this.#producer.release(parsed.data);
-    const outcome = await this.#call(RELEASE_CALL, releaseId, add, wait);
+    const releaseId = allocation.releaseId ?? randomUUID();
+    const checked = checkRelease({ ...allocation, releaseId }, this.#caller, this.#connection.instance);
+    if ('status' in checked) return checked;
+    const outcome = await this.#call(RELEASE_CALL, releaseId, () => this.#producer.release(checked), wait);
     return outcome ?? { status: 'pending', releaseId };
   }
 

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { ReleaseOutcome, ReleasePayload } from '../../queues/jobs/release.ts';
+import { decideRelease } from '../../shared/allocation/decide-release.ts';
 import { SchedulerError } from '../../shared/errors.ts';
-import { readAllocation, readHolder } from '../../shared/store/allocation-history.ts';
+import { readAllocation, readReleased } from '../../shared/store/allocation-history.ts';
+import { requestIdFor } from '../ask-allocation.ts';
 import { type Caller, reachOf } from '../caller.ts';
 import type { ServerDeps } from '../deps.ts';
 import { sendError, success, successOf } from '../envelope.ts';
@@ -13,14 +15,23 @@ const WAIT_MS = 5_000;
 
 const body = z
   .strictObject({
-    deviceId: z.guid().optional(),
-    allocationId: z.guid().optional(),
-    fence: z.int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
+    deviceId: z.guid().optional().describe('Means the newest allocation of this device that the caller may release, ended or not'),
+    allocationId: z.guid().optional().describe('Instead of `deviceId`'),
+    fence: z
+      .int()
+      .min(1)
+      .max(Number.MAX_SAFE_INTEGER)
+      .optional()
+      .describe('Of the allocation that is meant: with it, a late release cannot end the next one of the device'),
     reason: z.string().min(1).max(500).optional(),
   })
   .refine(({ deviceId, allocationId }) => deviceId !== undefined || allocationId !== undefined, {
     message: 'deviceId or allocationId is needed',
     path: ['allocationId'],
+  })
+  .refine(({ deviceId, allocationId }) => deviceId === undefined || allocationId === undefined, {
+    message: 'deviceId is not stated together with allocationId',
+    path: ['deviceId'],
   });
 
 const answer = z.object({ allocationId: z.string(), deviceId: z.string(), durationSeconds: z.int(), endReason: z.string() });
@@ -34,6 +45,7 @@ export function releaseRoutes(api: Api, deps: ServerDeps): void {
       schema: {
         tags: ['Allocations'],
         summary: 'Release a device',
+        description: 'Either `deviceId` or `allocationId` is stated, not both. What has ended is answered as it was the first time.',
         querystring: noQuery,
         body,
         response: { 200: successOf(answer), ...errorAnswers(404, 409, 422) },
@@ -41,14 +53,19 @@ export function releaseRoutes(api: Api, deps: ServerDeps): void {
     },
     async (request, reply) => {
       const { caller } = request;
+      const said = request.body;
+      // A call that is taken over from a process that died must find what that one released, whoever holds the device now.
+      const releaseId = said.deviceId === undefined ? randomUUID() : requestIdFor(request.heldKey);
+      const meant = await named(deps, caller, said, releaseId);
+      if ('status' in meant) return success(request, meant);
       const payload: ReleasePayload = {
-        releaseId: randomUUID(),
+        releaseId,
         caller: caller.key,
         userId: caller.role === 'user' ? caller.id : null,
         tenantId: null,
-        ...(await named(deps, caller, request.body)),
-        ...(request.body.fence === undefined ? {} : { fence: request.body.fence }),
-        ...(request.body.reason === undefined ? {} : { reason: request.body.reason }),
+        ...meant,
+        ...(said.fence === undefined ? {} : { fence: said.fence }),
+        ...(said.reason === undefined ? {} : { reason: said.reason }),
         replyTo: deps.instance,
         traceId: traceIdOf(request.headers, request.id),
       };
@@ -59,22 +76,47 @@ export function releaseRoutes(api: Api, deps: ServerDeps): void {
   );
 }
 
+type Said = z.output<typeof body>;
 type Named = Pick<ReleasePayload, 'endReason' | 'allocationId' | 'deviceId'>;
+type Released = Extract<ReleaseOutcome, { status: 'released' }>;
 
 /**
- * Which allocation is meant, and why it will have ended. An admin's reach is checked here, where the token is known:
- * what lies outside does not exist for them.
+ * Which allocation is meant, and why it will have ended; or how it has ended already. An admin's reach is checked here, where the
+ * token is known: what lies outside does not exist for them.
  */
-async function named({ store }: ServerDeps, caller: Caller, said: z.output<typeof body>): Promise<Named> {
-  const target = said.allocationId === undefined ? { deviceId: said.deviceId ?? '' } : { allocationId: said.allocationId };
-  if (caller.role === 'user' || caller.role === 'service') return { endReason: 'released', ...target };
-  const reach = reachOf(caller);
-  const found =
-    said.allocationId === undefined
-      ? await readHolder(store, said.deviceId ?? '', reach)
-      : await readAllocation(store, said.allocationId, reach);
+async function named(deps: ServerDeps, caller: Caller, said: Said, releaseId: string): Promise<Named | Released> {
+  if (said.deviceId !== undefined) return namedByDevice(deps, caller, said.deviceId, said.fence, releaseId);
+  const allocationId = said.allocationId ?? '';
+  if (caller.role === 'user' || caller.role === 'service') return { endReason: 'released', allocationId };
+  const found = await readAllocation(deps.store, allocationId, reachOf(caller));
   if (found === undefined) throw new SchedulerError('ALLOCATION_NOT_FOUND');
-  return { endReason: found.userId === caller.id ? 'released' : 'admin_released', allocationId: found.allocationId };
+  return { endReason: endReasonOf(caller, found.userId), allocationId };
+}
+
+/**
+ * Settles which allocation is meant before anything is enqueued: by the time the job runs, or runs again, the device may have gone
+ * to somebody who was waiting for it.
+ */
+async function namedByDevice(
+  { store }: ServerDeps,
+  caller: Caller,
+  deviceId: string,
+  fence: number | undefined,
+  releaseId: string,
+): Promise<Named | Released> {
+  const facts = await readReleased(store, deviceId, releaseId, reachOf(caller));
+  const endReason = endReasonOf(caller, facts?.userId);
+  const decision = decideRelease({ userId: null, tenantId: null, fence, endReason }, facts);
+  if (facts === undefined) throw new SchedulerError('ALLOCATION_NOT_FOUND');
+  if (decision.kind === 'refused')
+    throw new SchedulerError(decision.code, decision.details === undefined ? {} : { details: decision.details });
+  const { allocationId } = facts;
+  if (decision.kind === 'end') return { endReason, allocationId, deviceId };
+  return { status: 'released', allocationId, deviceId, durationSeconds: decision.durationSeconds, endReason: decision.endReason };
+}
+
+function endReasonOf(caller: Caller, holder: string | undefined): Named['endReason'] {
+  return caller.role === 'user' || caller.role === 'service' || caller.id === holder ? 'released' : 'admin_released';
 }
 
 /** Hands the release over and waits for its outcome. The message may get lost, the end is a row: it is looked for then. */

@@ -12,7 +12,8 @@ export const RELEASE_REASONS = ['released', 'batch_released', 'admin_released', 
 
 /**
  * `userId` null: may act for everybody's allocation; `tenantId` set: only for those of this tenant.
- * One of `deviceId` and `allocationId` says which allocation is meant.
+ * One of `deviceId` and `allocationId` says which allocation is meant. The API, which can read them, states the allocation as well when
+ * a device was named to it; then the allocation counts.
  */
 export const releasePayload = z
   .object({

@@ -8,13 +8,13 @@ export interface ReleaseRequest {
   readonly endReason: EndReason;
 }
 
-/** The allocation that a release is about: the one named, or the newest of the named device. */
+/** The allocation that a release is about: the one named, or of the named device the one this release has ended before, else the newest. */
 export interface ReleaseFacts {
   readonly allocationId: string;
   readonly deviceId: string;
   readonly userId: string;
   readonly tenantId: string | null;
-  /** The lowest fence that may still act: the device's when the device was named, else the allocation's own. */
+  /** The lowest fence that may still act: the device's when the device was named and nothing ended yet by this release, else the allocation's own. */
   readonly currentFence: number;
   readonly ended: { readonly durationSeconds: number; readonly endReason: EndReason } | null;
 }

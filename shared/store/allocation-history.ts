@@ -1,4 +1,5 @@
 import { Prisma } from '../../prisma/generated/client.ts';
+import type { ReleaseFacts } from '../allocation/decide-release.ts';
 import type { EndReason } from '../allocation/end-reason.ts';
 import type { Tier } from '../allocation/tier.ts';
 import { partsOf, type Reach, withinReach } from './reach.ts';
@@ -135,17 +136,39 @@ export async function readAllocation(store: Store, allocationId: string, reach: 
   return rows[0] === undefined ? undefined : toWhole(rows[0]);
 }
 
-/** The live allocation of a device, or nothing if there is none within reach. */
-export async function readHolder(
-  store: Store,
-  deviceId: string,
-  reach: Reach,
-): Promise<{ allocationId: string; userId: string } | undefined> {
+/**
+ * The allocation that a release of a device is about, for `decideRelease`: the one that this release has ended before, else the
+ * newest within reach, ended or not; or nothing if there is none.
+ */
+export async function readReleased(store: Store, deviceId: string, releaseId: string, reach: Reach): Promise<ReleaseFacts | undefined> {
+  const ofDevice = Prisma.sql`SELECT a.id FROM allocations a WHERE a.device_id = ${deviceId}::uuid AND ${withinReach(reach, 'a')}`;
   const rows = await translated(
-    store.prisma.$queryRaw<{ id: string; user_id: string }[]>`
-      SELECT a.id, a.user_id FROM allocations a WHERE a.device_id = ${deviceId}::uuid AND a.status = 'allocated' AND ${withinReach(reach, 'a')}`,
+    store.prisma.$queryRaw<ReleasedRow[]>`
+      SELECT a.id, a.user_id, a.tenant_id, l.duration_seconds, l.end_reason,
+             CASE WHEN a.release_id = ${releaseId}::uuid THEN a.fence ELSE d.fence END AS current_fence
+      FROM allocations a JOIN devices d ON d.id = a.device_id LEFT JOIN ledger l ON l.allocation_id = a.id
+      WHERE a.id = coalesce((${ofDevice} AND a.release_id = ${releaseId}::uuid LIMIT 1), (${ofDevice} ORDER BY a.fence DESC LIMIT 1))`,
   );
-  return rows[0] === undefined ? undefined : { allocationId: rows[0].id, userId: rows[0].user_id };
+  const [row] = rows;
+  if (row === undefined) return undefined;
+  const { duration_seconds: durationSeconds, end_reason: endReason } = row;
+  return {
+    allocationId: row.id,
+    deviceId,
+    userId: row.user_id,
+    tenantId: row.tenant_id,
+    currentFence: Number(row.current_fence),
+    ended: durationSeconds === null || endReason === null ? null : { durationSeconds, endReason },
+  };
+}
+
+interface ReleasedRow {
+  id: string;
+  user_id: string;
+  tenant_id: string | null;
+  current_fence: bigint;
+  duration_seconds: number | null;
+  end_reason: EndReason | null;
 }
 
 const COLUMNS = Prisma.sql`

@@ -48,26 +48,28 @@ export interface Ending {
  * `reservation_ended`, whichever sweep comes first. An allocation that ran out ends at its `expires_at`, however late the sweep
  * came: the holder pays for what was granted. One that was extended meanwhile has not run out, and is left as it is.
  *
- * @param ends  which allocations and why; an id at most once
+ * @param ends  which allocations and why; an id at most once. `releaseId` stays with the allocation
  * @returns those that were ended here
  */
 export async function endAllocations(
   tx: Transaction,
-  ends: readonly { allocationId: string; reason: EndReason; traceId?: string | undefined }[],
+  ends: readonly { allocationId: string; reason: EndReason; traceId?: string | undefined; releaseId?: string | undefined }[],
   ending: Ending,
 ): Promise<EndedAllocation[]> {
   if (ends.length === 0) return [];
+  const asked = ends.map(({ allocationId, reason, releaseId }) => ({ id: allocationId, reason, release_id: releaseId }));
   const rows = await tx.$queryRaw<EndedRow[]>`
     WITH asked AS (
-      SELECT x.id, x.reason FROM jsonb_to_recordset(${JSON.stringify(ends.map(({ allocationId, reason }) => ({ id: allocationId, reason })))}::jsonb) AS x(id uuid, reason text)
+      SELECT x.id, x.reason, x.release_id FROM jsonb_to_recordset(${JSON.stringify(asked)}::jsonb) AS x(id uuid, reason text, release_id uuid)
     ), live AS (
-      SELECT a.id, CASE WHEN asked.reason = 'expired' THEN a.expires_at ELSE greatest(now(), a.allocated_at) END AS ended_at,
+      SELECT a.id, asked.release_id, CASE WHEN asked.reason = 'expired' THEN a.expires_at ELSE greatest(now(), a.allocated_at) END AS ended_at,
         CASE WHEN asked.reason = 'expired' AND EXISTS (SELECT FROM reservations r WHERE r.allocation_id = a.id AND r.status = 'executing')
           THEN 'reservation_ended' ELSE asked.reason END AS reason
       FROM allocations a JOIN asked ON asked.id = a.id WHERE a.status = 'allocated' AND (asked.reason <> 'expired' OR a.expires_at <= now())
       ORDER BY a.id FOR UPDATE OF a
     ), ended AS (
-      UPDATE allocations a SET status = CASE WHEN live.reason = 'expired' THEN 'expired' ELSE 'released' END, ended_at = live.ended_at, end_reason = live.reason
+      UPDATE allocations a SET status = CASE WHEN live.reason = 'expired' THEN 'expired' ELSE 'released' END, ended_at = live.ended_at, end_reason = live.reason,
+        release_id = live.release_id
       FROM live WHERE a.id = live.id AND a.status = 'allocated'
       RETURNING a.*, floor(extract(epoch FROM a.ended_at - a.allocated_at))::int AS duration_seconds
     ), freed AS (

@@ -8,6 +8,8 @@ import type { Store, Transaction } from './store.ts';
 export interface NamedRelease extends ReleaseRequest {
   readonly allocationId: string | undefined;
   readonly deviceId: string | undefined;
+  /** Of a release by the name of a device: who runs it a second time finds what it has ended by this. */
+  readonly releaseId?: string | undefined;
   /** What follows the release into its events and reports. */
   readonly traceId?: string | undefined;
 }
@@ -42,7 +44,9 @@ interface FactsRow {
 /**
  * Releases a group in one transaction: read, decide, end.
  *
- * A device may be named instead of an allocation: then the newest allocation on it that the caller may see is meant.
+ * A device may be named instead of an allocation: then the allocation on it that this release has ended before is meant, else
+ * the newest one that the caller may see. Without the former a second run of the same release would end what the device was
+ * granted to meanwhile.
  *
  * @returns results in the order of the releases
  * @throws SchedulerError STORE_UNAVAILABLE
@@ -65,12 +69,21 @@ export async function releaseGroup(store: Store, releases: readonly NamedRelease
 }
 
 function endsOf(releases: readonly NamedRelease[], decisions: readonly ReleaseDecision[], facts: ReadonlyMap<number, ReleaseFacts>) {
-  const ends = new Map<string, { allocationId: string; reason: EndReason; traceId: string | undefined; position: number }>();
+  const ends = new Map<
+    string,
+    { allocationId: string; reason: EndReason; traceId: string | undefined; releaseId: string | undefined; position: number }
+  >();
   decisions.forEach((decision, position) => {
     const allocationId = facts.get(position)?.allocationId;
-    const reason = releases[position]?.endReason;
-    if (decision.kind === 'end' && allocationId !== undefined && reason !== undefined && !ends.has(allocationId))
-      ends.set(allocationId, { allocationId, reason, traceId: releases[position]?.traceId, position });
+    const release = releases[position];
+    if (decision.kind === 'end' && allocationId !== undefined && release !== undefined && !ends.has(allocationId))
+      ends.set(allocationId, {
+        allocationId,
+        reason: release.endReason,
+        traceId: release.traceId,
+        releaseId: release.releaseId,
+        position,
+      });
   });
   return [...ends.values()];
 }
@@ -81,16 +94,19 @@ async function readFacts(tx: Transaction, releases: readonly NamedRelease[]): Pr
     allocation_id: release.allocationId,
     device_id: release.deviceId,
     user_id: release.userId,
+    release_id: release.releaseId,
   }));
   const rows = await tx.$queryRaw<FactsRow[]>`
     SELECT x.position, a.id, a.device_id, a.user_id, a.tenant_id, l.duration_seconds, l.end_reason,
-           CASE WHEN x.device_id IS NULL THEN a.fence ELSE d.fence END AS current_fence
-    FROM jsonb_to_recordset(${JSON.stringify(asked)}::jsonb) AS x(position int, allocation_id uuid, device_id uuid, user_id text)
+           CASE WHEN x.device_id IS NULL OR a.release_id = x.release_id THEN a.fence ELSE d.fence END AS current_fence
+    FROM jsonb_to_recordset(${JSON.stringify(asked)}::jsonb) AS x(position int, allocation_id uuid, device_id uuid, user_id text, release_id uuid)
     CROSS JOIN ${BY_INDEX}
     CROSS JOIN LATERAL (
       (SELECT * FROM allocations WHERE x.allocation_id IS NOT NULL AND id = x.allocation_id)
       UNION ALL
-      (SELECT * FROM allocations WHERE x.allocation_id IS NULL AND device_id = x.device_id AND (x.user_id IS NULL OR user_id = x.user_id) ORDER BY fence DESC LIMIT 1)
+      (SELECT * FROM allocations WHERE x.allocation_id IS NULL AND id = coalesce(
+        (SELECT id FROM allocations WHERE device_id = x.device_id AND release_id = x.release_id AND (x.user_id IS NULL OR user_id = x.user_id) LIMIT 1),
+        (SELECT id FROM allocations WHERE device_id = x.device_id AND (x.user_id IS NULL OR user_id = x.user_id) ORDER BY fence DESC LIMIT 1)))
     ) a
     JOIN devices d ON d.id = a.device_id
     LEFT JOIN ledger l ON l.allocation_id = a.id`;

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { QUEUES } from '../../queues/names.ts';
 import { type ApiBench, type ApiServer, asService, asUser, openApiBench, quotaOf } from '../support/api-bench.ts';
 import { eventually } from '../support/eventually.ts';
+import { finishedJobs, runAgain } from '../support/run-again.ts';
 
 let bench: ApiBench;
 let api: ApiServer;
@@ -166,6 +168,73 @@ describe('POST /scheduler/devices/release', () => {
     expect(second.body.data).toEqual(first.body.data);
   });
 
+  const releaseAs = (as: Record<string, string>, body: Record<string, unknown>) =>
+    api.call('POST', '/scheduler/devices/release', { as, body });
+
+  const above = async (): Promise<[string, Record<string, string>][]> => [
+    ['a service', await asService()],
+    ['a super admin', await asUser('root', { isSuperAdmin: true })],
+    ['an admin', await asUser('boss', { roles: ['admin'], tenantId: 'acme' })],
+  ];
+
+  test('asked again by device, whoever asks, gives the same answer', async () => {
+    await bench.addDevices(1);
+    for (const [who, as] of await above()) {
+      const held = await api.call('POST', '/scheduler/devices/allocate', {
+        as: await asUser('ann', { tenantId: 'acme' }),
+        body: { userId: 'ann' },
+      });
+      const { allocationId, deviceId, fence } = held.body.data;
+
+      const first = await releaseAs(as, { deviceId });
+      expect({ who, ...first.body.data }).toMatchObject({ who, allocationId, deviceId });
+      for (const body of [{ deviceId }, { deviceId, fence }, { allocationId }]) {
+        expect({ who, ...(await releaseAs(as, body)).body }).toMatchObject({ who, success: true, data: first.body.data });
+      }
+    }
+    const stranger = await asUser('eve', { roles: ['admin'], tenantId: 'other' });
+    const { deviceId } = await bench.store.prisma.allocation.findFirstOrThrow();
+    expect((await releaseAs(stranger, { deviceId })).body).toMatchObject({ statusCode: 404, code: 'ALLOCATION_NOT_FOUND' });
+  });
+
+  test('run again after the device went to who waited, ends nobody else', async () => {
+    await bench.addDevices(1);
+    const { allocationId, deviceId, fence } = (await allocate('ann')).body.data;
+    const { requestId } = (await allocate('bob', { queueIfBusy: true })).body.data;
+    const before = await finishedJobs(bench.prefix, QUEUES.release);
+    const first = await releaseAs(await asService(), { deviceId });
+    expect(first.body.data).toMatchObject({ allocationId });
+    await eventually(async () =>
+      expect(await bench.store.prisma.request.findUnique({ where: { id: requestId } })).toMatchObject({ status: 'granted' }),
+    );
+
+    const [jobId = ''] = await eventually(async () => {
+      const fresh = (await finishedJobs(bench.prefix, QUEUES.release)).filter((id) => !before.includes(id));
+      expect(fresh).toHaveLength(1);
+      return fresh;
+    });
+    expect(await runAgain(bench.prefix, QUEUES.release, jobId)).toMatchObject({ status: 'released', allocationId });
+    expect((await releaseAs(await asService(), { deviceId, fence })).body).toMatchObject({ statusCode: 409, code: 'STALE_FENCE' });
+    expect(await bench.store.prisma.allocation.findMany({ where: { status: 'allocated' } })).toMatchObject([{ userId: 'bob' }]);
+  });
+
+  test('says of an old fence that it is old, to everybody, also once the device is free', async () => {
+    await bench.addDevices(1);
+    const held = async () =>
+      (await api.call('POST', '/scheduler/devices/allocate', { as: await asUser('ann', { tenantId: 'acme' }), body: { userId: 'ann' } }))
+        .body.data;
+    const { deviceId, fence } = await held();
+    await release('ann', { deviceId });
+    await held();
+    for (const state of ['held', 'free']) {
+      for (const [who, as] of [...(await above()), ['its user', await asUser('ann')] as const]) {
+        const { body } = await releaseAs(as, { deviceId, fence });
+        expect({ who, state, ...body }).toMatchObject({ who, state, statusCode: 409, code: 'STALE_FENCE', details: { fence, current: 2 } });
+      }
+      await release('ann', { deviceId });
+    }
+  });
+
   test('does not know the allocation of somebody else, and says who ended it when an admin did', async () => {
     await bench.addDevices(1);
     const { allocationId } = (await allocate('ann')).body.data;
@@ -185,6 +254,11 @@ describe('POST /scheduler/devices/release', () => {
     expect((await release('ann', { deviceId, fence })).body).toMatchObject({ statusCode: 409, code: 'STALE_FENCE' });
     expect((await release('ann', { allocationId: randomUUID() })).body).toMatchObject({ statusCode: 404 });
     expect((await release('ann', {})).body).toMatchObject({ statusCode: 400, details: { field: 'allocationId' } });
+    expect((await release('ann', { deviceId, allocationId: randomUUID() })).body).toMatchObject({
+      statusCode: 400,
+      code: 'VALIDATION_FAILED',
+      details: { field: 'deviceId' },
+    });
   });
 });
 

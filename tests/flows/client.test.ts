@@ -223,6 +223,11 @@ describe('a client', () => {
     bench.work({ release: telling(outcome) }, { queue: 'release' });
     expect(await client.release({ allocationId: outcome.allocationId, userId: 'user-1', fence: 3 })).toEqual(outcome);
     expect(await client.release({})).toMatchObject({ status: 'refused', code: 'VALIDATION_FAILED' });
+    expect(await client.release({ allocationId: outcome.allocationId, deviceId: outcome.deviceId })).toEqual({
+      status: 'refused',
+      code: 'VALIDATION_FAILED',
+      details: { problems: ['deviceId: is not stated together with allocationId'] },
+    });
   });
 
   test('is told when a release takes longer than it waits', async () => {

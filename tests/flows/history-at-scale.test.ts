@@ -1,6 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { explained } from '../../dev/explain.ts';
-import { countAllocations, type HistoryFilter, listAllocations } from '../../shared/store/allocation-history.ts';
+import { countAllocations, type HistoryFilter, listAllocations, readReleased } from '../../shared/store/allocation-history.ts';
 import type { Reach } from '../../shared/store/reach.ts';
 import { createStore, type Store } from '../../shared/store/store.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
@@ -68,4 +69,12 @@ describe.each<[string, HistoryFilter, Reach, string]>([
 it('the history of a tenant has what belongs to the tenant and to its admin, once', async () => {
   expect(await countAllocations(store, {}, admin)).toBe(ALLOCATIONS / 100 + ALLOCATIONS / 1_000);
   expect(await countAllocations(store, {}, { ...admin, userId: 'user-7' })).toBe(ALLOCATIONS / 100);
+});
+
+it('what a release of a device means is found through its two indexes and a few pages', async () => {
+  const deviceId = '00000000-0000-0000-0000-000000000042';
+  const [plan] = await explained(store, (through) => readReleased(through, deviceId, randomUUID(), all));
+  expect(plan?.indexes).toEqual(expect.arrayContaining(['allocations_ended_by_release', 'allocations_fence_once']));
+  expect(plan?.scanned.filter((table) => table === 'allocations')).toEqual([]);
+  expect(plan?.pages).toBeLessThan(30);
 });

@@ -1,10 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { SchedulerClient } from '../../queues/client.ts';
+import { QUEUES } from '../../queues/names.ts';
 import type { GrantedAllocation } from '../../shared/allocation/outcome.ts';
 import { releaseGroup } from '../../shared/store/release-group.ts';
 import { eventually } from '../support/eventually.ts';
 import { addDevices, alike } from '../support/fleet.ts';
 import { readInvariants } from '../support/invariants.ts';
+import { redisUrl } from '../support/redis.ts';
+import { forgetJob, runAgain } from '../support/run-again.ts';
 import { type AllocateOptions, type Wired, wire } from '../support/wire.ts';
 
 let wired: Wired;
@@ -76,6 +80,32 @@ describe('a release', () => {
     const release = { allocationId, deviceId: undefined, userId: null, tenantId: null, fence: undefined, endReason: 'released' as const };
     const results = await releaseGroup(wired.store, [release, release], { cleaningSeconds: 0 });
     expect(results.map((result) => result.status === 'released' && result.endedHere)).toEqual([true, false]);
+  });
+
+  it('of a device by a service, run or asked again after the device went to who waited, ends nobody else', async () => {
+    const client = new SchedulerClient({ redis: { url: redisUrl() }, service: 'orders', prefix: wired.prefix });
+    try {
+      await addDevices(wired.store, alike(1));
+      const { allocationId, deviceId, fence } = await granted('ann');
+      const [waiter, releaseId] = [randomUUID(), randomUUID()];
+      await wired.allocate('bob', { requestId: waiter, queueIfBusy: true });
+      const first = await client.release({ deviceId, fence, releaseId });
+      expect(first).toMatchObject({ status: 'released', allocationId, deviceId });
+      await wired.untilDecided(waiter);
+
+      expect(await runAgain(wired.prefix, QUEUES.release, releaseId)).toEqual(first);
+      await forgetJob(wired.prefix, QUEUES.release, releaseId);
+      expect(await client.release({ deviceId, fence, releaseId })).toEqual(first);
+      expect(await client.release({ deviceId, releaseId })).toEqual(first);
+      expect(await client.release({ deviceId, userId: 'ann' })).toEqual(first);
+      expect(await wired.store.prisma.allocation.findMany({ where: { status: 'allocated' } })).toMatchObject([{ userId: 'bob' }]);
+
+      const next = await client.release({ deviceId });
+      expect(next).toMatchObject({ status: 'released', allocationId: expect.not.stringContaining(allocationId) });
+      expect(await readInvariants(wired.store)).toEqual([]);
+    } finally {
+      await client.close();
+    }
   });
 
   it('finds nothing that belongs to somebody else', async () => {

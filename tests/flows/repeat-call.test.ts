@@ -117,6 +117,28 @@ describe('Idempotency-Key', () => {
     expect(await live('ivy')).toBe(1);
   });
 
+  test('is taken over from a process that died after a release, whoever holds the device now', async () => {
+    const { deviceId, allocationId } = (await allocate(api, 'lou', randomUUID())).body.data;
+    const key = randomUUID();
+    const release = async (server: ApiServer) =>
+      server.call('POST', '/scheduler/devices/release', { as: await asService(), body: { deviceId }, headers: { 'idempotency-key': key } });
+    const first = await release(api);
+    expect(first.body.data).toMatchObject({ allocationId });
+    const next = await allocate(api, 'mia', randomUUID(), { devicePreferences: { deviceId } });
+    expect(next.body.data).toMatchObject({ deviceId, fence: 2 });
+    // As if the process had died between the release and its answer.
+    await bench.store.prisma.idempotencyKey.updateMany({
+      where: { key },
+      data: { statusCode: null, body: null, lockedUntil: new Date(0) },
+    });
+
+    const second = await release(other);
+
+    expect(second.headers.get('idempotency-replayed')).toBeNull();
+    expect(second.body.data).toEqual(first.body.data);
+    expect(await live('mia')).toBe(1);
+  });
+
   test('is not kept by a call that failed on our side', async () => {
     const key = randomUUID();
     const full = await bench.start({ maxWaitingJobs: 0 });

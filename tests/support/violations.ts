@@ -63,6 +63,7 @@ export const VIOLATIONS: readonly Violation[] = [
     allocations_duration_positive: [{ duration_minutes: 0 }],
     allocations_fence_positive: [{ fence: 0 }],
     allocations_extend_count_natural: [{ extend_count: -1 }],
+    allocations_release_id_ended: [{ release_id: ID }],
     allocations_heartbeat_watched: [{ heartbeat_seconds: 10 }, { heartbeat_check_at: END }],
     allocations_heartbeat_range: [{ heartbeat_seconds: 9 }, { heartbeat_seconds: 3601 }],
   }),

@@ -10,12 +10,13 @@ export interface ReleaseParts {
 
 /**
  * Ends one allocation together with whatever else is being released. Safe to run twice: the second run finds it ended
- * and gives the same answer.
+ * and gives the same answer. Where the device was named, what was ended is marked with the release for that, since the device may have
+ * a new holder by then.
  *
  * @throws SchedulerError STORE_UNAVAILABLE; the queue tries again
  */
 export async function release({ collector, metrics }: ReleaseParts, payload: ReleasePayload): Promise<ReleaseOutcome> {
-  const { userId, tenantId, fence, endReason, allocationId, deviceId, traceId } = payload;
+  const { releaseId, userId, tenantId, fence, endReason, allocationId, deviceId, traceId } = payload;
   const result = await collector.submit({
     userId,
     tenantId,
@@ -24,6 +25,7 @@ export async function release({ collector, metrics }: ReleaseParts, payload: Rel
     traceId,
     allocationId,
     deviceId: allocationId === undefined ? deviceId : undefined,
+    releaseId: deviceId === undefined ? undefined : releaseId,
   });
   if (result.status === 'refused') return result;
   const { endedHere, ...outcome } = result;
