@@ -8,6 +8,7 @@ const STATIONS: readonly (readonly [station: string, paths: RegExp])[] = [
     'domain',
     /^shared\/(errors|events|trace)\.ts$|^shared\/(allocation|placement|quota|reservation|waitlist|renewal|simulation|notices|consumed)\//,
   ],
+  ['fault point', /^shared\/fault-point\.ts$/],
   ['telemetry', /^shared\/(logger|metrics)\.ts$/],
   ['generated', /^prisma\/generated\//],
   ['store', /^shared\/store\//],
@@ -28,14 +29,15 @@ const STATIONS: readonly (readonly [station: string, paths: RegExp])[] = [
   ['cli', /^cli\//],
 ];
 
-const SHARED = ['domain', 'telemetry', 'store', 'clients', 'broker', 'run'];
+const SHARED = ['domain', 'telemetry', 'fault point', 'store', 'clients', 'broker', 'run'];
 
 /** What a station may import besides itself. The configuration is for `main.ts` files, see below. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   config: ['domain'],
   domain: [],
   telemetry: [],
-  store: ['domain', 'telemetry', 'generated'],
+  'fault point': [],
+  store: ['domain', 'telemetry', 'fault point', 'generated'],
   clients: ['domain', 'telemetry'],
   broker: ['domain', 'telemetry'],
   run: ['domain', 'telemetry'],

@@ -1,5 +1,6 @@
 import type { EndReason } from '../allocation/end-reason.ts';
 import { allocationEnded, type OutboxEvent } from '../events.ts';
+import { faultPoint } from '../fault-point.ts';
 import { closeReservations, type FailedReservation, reservationFailed } from './close-reservations.ts';
 import { FEWER_HELD } from './node-loads.ts';
 import type { Transaction } from './store.ts';
@@ -83,6 +84,7 @@ export async function endAllocations(
     ), closed AS (${closeReservations()})
     SELECT e.id, e.device_id, e.user_id, e.tenant_id, e.fence, e.cpu_cores, e.memory_mb, e.storage_mb, e.ended_at, e.duration_seconds, e.end_reason, c.failed
     FROM ended e LEFT JOIN closed c ON c.allocation_id = e.id`;
+  faultPoint('end.1');
   await announce(tx, rows, new Map(ends.map(({ allocationId, traceId }) => [allocationId, traceId])));
   return rows.map(toEnded);
 }

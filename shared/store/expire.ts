@@ -1,3 +1,4 @@
+import { faultPoint } from '../fault-point.ts';
 import { BY_INDEX } from './by-index.ts';
 import { type Ending, endAllocations } from './end-allocations.ts';
 import { type EndBatch, orRefused } from './end-in-batches.ts';
@@ -14,8 +15,11 @@ import { translated } from './store-errors.ts';
 export async function expireDue(store: Store, limit: number, ending: Ending): Promise<EndBatch> {
   return store.transaction(async (tx) => {
     const ids = await lockDue(tx, limit);
+    if (ids.length > 0) faultPoint('expire.2');
     const ends = ids.map((allocationId) => ({ allocationId, reason: 'expired' as const }));
-    return { ended: await orRefused(ids, () => endAllocations(tx, ends, ending)), looked: ids.length };
+    const ended = await orRefused(ids, () => endAllocations(tx, ends, ending));
+    if (ended.length > 0) faultPoint('expire.3');
+    return { ended, looked: ids.length };
   });
 }
 

@@ -2,6 +2,7 @@ import { type BatchRule, decideBatch } from '../allocation/decide-batch.ts';
 import type { GatheredRequest, OutagePolicy } from '../allocation/facts.ts';
 import type { AllocateOutcome } from '../allocation/outcome.ts';
 import { type Matched, planGroup } from '../allocation/plan-group.ts';
+import { faultPoint } from '../fault-point.ts';
 import type { Strategy } from '../placement/strategy.ts';
 import { commitGrants } from './commit-grants.ts';
 import { lockUsers, readGroupFacts } from './grant-facts.ts';
@@ -55,6 +56,7 @@ async function decideAndWrite(
   await lockUsers(tx, group);
   const facts = await readGroupFacts(tx, group, strategy, policy.reserveFullTerm);
   await lockMatched(tx, matched);
+  faultPoint('grant.4');
   const plan = planGroup(group, facts, policy, matched, strategy);
   const taken: string[] = [];
   // A device may have been released since this transaction began: no lease starts before the one before it has ended.
@@ -69,11 +71,13 @@ async function decideAndWrite(
       plan.settle(unmet, await readShortage(tx, wanted, [...taken, ...awaited], unmet.length), awaited.length > 0);
     }
   }
+  faultPoint('grant.5');
   const order = group.map(({ request }) => request.requestId);
   const decisions = batch === undefined ? plan.decisions() : decideBatch(order, plan.decisions(), batch);
   const outcomes = await commitGrants(tx, group, decisions, facts.existing, strategy, startsAt);
   const settled = [...decisions].flatMap(([requestId, decision]) => (decision.kind === 'settled' ? [requestId] : []));
   for (const outcome of await readOutcomes(tx, settled)) outcomes.set(outcome.requestId, outcome);
+  faultPoint('grant.6');
   return outcomes;
 }
 

@@ -1,5 +1,6 @@
 import { decideRelease, type ReleaseDecision, type ReleaseFacts, type ReleaseRequest } from '../allocation/decide-release.ts';
 import type { EndReason } from '../allocation/end-reason.ts';
+import { faultPoint } from '../fault-point.ts';
 import { BY_INDEX } from './by-index.ts';
 import { type EndedAllocation, type Ending, endAllocations } from './end-allocations.ts';
 import type { Store, Transaction } from './store.ts';
@@ -56,6 +57,7 @@ export async function releaseGroup(store: Store, releases: readonly NamedRelease
     const facts = await readFacts(tx, releases);
     const decisions = releases.map((release, position) => decideRelease(release, facts.get(position)));
     const ends = endsOf(releases, decisions, facts);
+    faultPoint('release.2');
     const enders = new Set(ends.map(({ position }) => position));
     const ended = await endAllocations(tx, ends, ending);
     const byId = new Map(ended.map((row) => [row.allocationId, row]));
@@ -64,6 +66,7 @@ export async function releaseGroup(store: Store, releases: readonly NamedRelease
       return decision.kind === 'end' && fact !== undefined && !byId.has(fact.allocationId) ? [fact.allocationId] : [];
     });
     const elsewhere = await readLedger(tx, lost);
+    faultPoint('release.3');
     return decisions.map((decision, position) => toResult(decision, facts.get(position), byId, elsewhere, enders.has(position)));
   });
 }

@@ -5,6 +5,7 @@ import type { AllocationRequest, BalanceFact, GatheredRequest, OutagePolicy, Quo
 import { dearestCovered, termCost, uncoveredTerm } from '../allocation/full-term.ts';
 import type { GroupFacts } from '../allocation/plan-group.ts';
 import { reservationEvent } from '../events.ts';
+import { faultPoint } from '../fault-point.ts';
 import { preferenceOf, requirementOf } from '../placement/requirement.ts';
 import type { Strategy } from '../placement/strategy.ts';
 import { largestFitting } from '../quota/limits.ts';
@@ -65,8 +66,10 @@ async function start(tx: Transaction, { reservation: seen, quota, balance }: Gat
   await lockUsers(tx, [{ request: requestFor(seen, 1), quota, balance }]);
   const found = await lockDue(tx, seen.reservationId);
   if (found === undefined) return { kind: 'passed' };
+  faultPoint('start.2');
   const { reservation, minutesLeft, patienceOver } = withTimes(found, policy);
   await endBefore(tx, reservation, policy.ending);
+  faultPoint('start.3');
   const gathered = { request: requestFor(reservation, minutesLeft), quota, balance };
   const facts = await readGroupFacts(tx, [gathered], undefined, policy.reserveFullTerm);
   const user = facts.users.get(reservation.userId);
@@ -169,6 +172,7 @@ async function grant(
       UPDATE reservations r SET status = 'executing', device_id = ${device.id}::uuid, allocation_id = ${allocationId}::uuid, last_error = NULL, updated_at = now()
       WHERE r.id = ${reservationId}::uuid RETURNING r.id
     ) ${tell([{ of: reservationId, traceId, events: [told] }])}`;
+  faultPoint('start.4');
   const { quotaUnchecked } = eligibility;
   const decision = {
     kind: 'granted' as const,
@@ -180,6 +184,7 @@ async function grant(
   // The device may have been freed by this very transaction, or by one that is younger than it: no lease starts before.
   const startsAt = new Date(Math.max(device.freeSince.getTime(), facts.now.getTime()));
   await commitGrants(tx, [gathered], new Map([[requestId, decision]]), facts.existing, strategy, startsAt);
+  faultPoint('start.5');
   return { kind: 'started', allocationId, swapped };
 }
 

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AllocationRequest, BalanceFact, GatheredRequest, QuotaFact } from '../../shared/allocation/facts.ts';
 import type { AllocateOutcome } from '../../shared/allocation/outcome.ts';
+import { faultPoint } from '../../shared/fault-point.ts';
 import type { Metrics } from '../../shared/metrics.ts';
 import type { Collector } from '../../shared/run/collector.ts';
 import type { GroupOutcome } from '../../shared/store/grant-group.ts';
@@ -45,7 +46,9 @@ const CONTENDED_PAUSE_MAX_MS = 60;
  * @throws SchedulerError STORE_UNAVAILABLE; the queue tries again
  */
 export async function allocate(parts: AllocateParts, call: AllocateCall, job: { readonly signal: AbortSignal }): Promise<AllocateOutcome> {
+  faultPoint('grant.1');
   const item = await gather(parts, call);
+  faultPoint('grant.2');
   for (;;) {
     const outcome = await parts.collector.submit(item);
     if (outcome.status !== 'contended') {

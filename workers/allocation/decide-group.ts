@@ -1,4 +1,5 @@
 import { type BatchRule, isBound } from '../../shared/allocation/decide-batch.ts';
+import { faultPoint } from '../../shared/fault-point.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Metrics } from '../../shared/metrics.ts';
 import type { Locks } from '../../shared/run/lock.ts';
@@ -32,13 +33,16 @@ const MOST_DEFERRALS = 8;
  */
 export async function decideGroup(parts: DecideGroupParts, items: readonly AllocateItem[], batch?: BatchRule): Promise<GroupOutcome[]> {
   const { ready: free, release } = await lockAll(parts, items);
+  faultPoint('grant.3');
   const ready = batch !== undefined && isBound(batch) && free.length < items.length ? [] : free;
   const decided = await grant(parts, ready, batch).catch(async (error: unknown) => {
     await release();
     throw error;
   });
+  faultPoint('grant.7');
   // Both in one write to Redis.
   await Promise.all([parts.announce(ready, decided), release()]);
+  faultPoint('grant.8');
   const byItem = new Map(ready.map((item, position) => [item, decided[position]]));
   return items.map((item) => byItem.get(item) ?? { status: 'contended', requestId: item.request.requestId });
 }

@@ -1,4 +1,5 @@
 import type { BillingItem } from '../../shared/clients/billing-client.ts';
+import { faultPoint } from '../../shared/fault-point.ts';
 import { type ClaimedBatch, type ClaimedBill, claimBills, failBills, giveBackBills, settleBills } from '../../shared/store/ledger.ts';
 import { type Answered, addUp, type DeliveryDeps, type DeliveryOutcome, NOTHING_DELIVERED, sortAnswers } from './delivery-deps.ts';
 
@@ -13,8 +14,11 @@ import { type Answered, addUp, type DeliveryDeps, type DeliveryOutcome, NOTHING_
 export async function deliverBilling(deps: DeliveryDeps, allocationIds: readonly string[], signal: AbortSignal): Promise<DeliveryOutcome> {
   let outcome = NOTHING_DELIVERED;
   for (const batch of await claimBills(deps.store, allocationIds, deps.policy.leaseMs)) {
+    faultPoint('bill.1');
     const answers = signal.aborted ? notBegun(batch) : await reportBatch(deps, batch);
+    faultPoint('bill.2');
     outcome = addUp(deps, 'billing', outcome, await note(deps, answers));
+    faultPoint('bill.3');
   }
   return outcome;
 }

@@ -1,3 +1,4 @@
+import { faultPoint } from '../../shared/fault-point.ts';
 import { failRows, giveBackRows } from '../../shared/store/outbox-attempts.ts';
 import { type ClaimedUsage, claimUsageReports, markUsageReported } from '../../shared/store/usage-reports.ts';
 import { type Answered, addUp, type DeliveryDeps, type DeliveryOutcome, NOTHING_DELIVERED, sortAnswers } from './delivery-deps.ts';
@@ -16,8 +17,11 @@ export async function deliverUsage(deps: DeliveryDeps, ids: readonly string[], s
   let waiting = ids;
   while (waiting.length > 0 && !signal.aborted) {
     const claimed = await claimUsageReports(deps.store, waiting, deps.policy.leaseMs);
+    faultPoint('report.1');
     const answers = await Promise.all(claimed.map((report) => reportOne(deps, report)));
+    faultPoint('report.2');
     const noted = await note(deps, answers);
+    faultPoint('report.3');
     outcome = addUp(deps, 'usage', outcome, noted.outcome);
     waiting = noted.next;
   }

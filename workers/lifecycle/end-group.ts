@@ -1,4 +1,5 @@
 import type { CapacitySignal } from '../../queues/capacity-signal.ts';
+import { faultPoint } from '../../shared/fault-point.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { announce } from '../../shared/run/announce.ts';
 import type { RedisClient } from '../../shared/run/redis.ts';
@@ -19,6 +20,7 @@ export interface EndGroupParts {
 export async function endGroup(parts: EndGroupParts, releases: readonly NamedRelease[]): Promise<ReleaseResult[]> {
   const { store, redis, prefix, capacity, logger } = parts;
   const results = await releaseGroup(store, releases, parts.ending);
+  faultPoint('release.4');
   const freed = results.flatMap((result) => (result.status === 'released' && result.endedHere ? [result] : []));
   if (freed.length > 0) {
     await Promise.all([
@@ -26,5 +28,6 @@ export async function endGroup(parts: EndGroupParts, releases: readonly NamedRel
       capacity.changed({ devices: freed.map(({ deviceId }) => deviceId), allocations: freed.map(({ allocationId }) => allocationId) }),
     ]);
   }
+  faultPoint('release.5');
   return results;
 }

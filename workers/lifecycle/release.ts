@@ -1,4 +1,5 @@
 import type { ReleaseOutcome, ReleasePayload } from '../../queues/jobs/release.ts';
+import { faultPoint } from '../../shared/fault-point.ts';
 import type { Metrics } from '../../shared/metrics.ts';
 import type { Collector } from '../../shared/run/collector.ts';
 import type { NamedRelease, ReleaseResult } from '../../shared/store/release-group.ts';
@@ -17,6 +18,7 @@ export interface ReleaseParts {
  */
 export async function release({ collector, metrics }: ReleaseParts, payload: ReleasePayload): Promise<ReleaseOutcome> {
   const { releaseId, userId, tenantId, fence, endReason, allocationId, deviceId, traceId } = payload;
+  faultPoint('release.1');
   const result = await collector.submit({
     userId,
     tenantId,

@@ -2,6 +2,7 @@ import type { CapacityChange, CapacitySignal } from '../../queues/capacity-signa
 import type { EventPayload } from '../../queues/jobs/event.ts';
 import type { Producer } from '../../queues/producer.ts';
 import type { ActionOf, ConsumedActionName } from '../../shared/consumed/action.ts';
+import { faultPoint } from '../../shared/fault-point.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { announce } from '../../shared/run/announce.ts';
 import type { RedisClient } from '../../shared/run/redis.ts';
@@ -55,9 +56,17 @@ export async function once(
   { eventId, topic }: Consumed<ConsumedActionName>['event'],
   work: (tx: Transaction) => Promise<Effect>,
 ): Promise<EventResult> {
-  const effect = await parts.store.transaction(async (tx) => ((await takeEvent(tx, eventId, topic)) ? work(tx) : undefined));
+  const effect = await parts.store.transaction(async (tx) => {
+    if (!(await takeEvent(tx, eventId, topic))) return undefined;
+    faultPoint('consume.3');
+    const done = await work(tx);
+    faultPoint('consume.4');
+    return done;
+  });
   if (effect === undefined) return { status: 'duplicate' };
+  faultPoint('consume.5');
   await announce(parts.redis, parts.prefix, { availability: true, outbox: true, outcomes: [] }, parts.logger);
   if (effect.freed !== undefined) await parts.capacity.changed(effect.freed);
+  faultPoint('consume.6');
   return { ...effect.detail, status: 'done' };
 }

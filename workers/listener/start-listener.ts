@@ -4,6 +4,7 @@ import { QUEUES } from '../../queues/names.ts';
 import { type Consumer, type ConsumerOptions, startConsumer, type TakenMessage, type Taking } from '../../shared/broker/consumer.ts';
 import { readMessage } from '../../shared/consumed/read-message.ts';
 import { CONSUMED_QUEUES, topicsOf } from '../../shared/consumed/topics.ts';
+import { faultPoint } from '../../shared/fault-point.ts';
 import type { Metrics } from '../../shared/metrics.ts';
 import { type QueueWorker, startQueueWorker, type WorkerTiming } from '../../shared/run/queue-worker.ts';
 import type { RedisAddress } from '../../shared/run/redis.ts';
@@ -75,7 +76,9 @@ function listen(deps: ListenerDependencies): Promise<Consumer> {
 async function enqueue(producer: EventParts['producer'], message: TakenMessage): Promise<Taking> {
   const read = readMessage(message);
   if (read.kind === 'malformed') return read;
+  faultPoint('consume.1');
   await producer.event({ eventId: read.eventId, topic: message.topic, action: read.action });
+  faultPoint('consume.2');
   return { kind: 'taken' };
 }
 

@@ -1,3 +1,4 @@
+import { faultPoint } from '../../shared/fault-point.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Metrics } from '../../shared/metrics.ts';
 import type { EndedAllocation, Ending } from '../../shared/store/end-allocations.ts';
@@ -33,6 +34,7 @@ export interface ExpireResult {
  */
 export async function expire(parts: ExpireParts, signal: AbortSignal): Promise<Readonly<Record<keyof ExpireResult, number>>> {
   const { store, ending, heartbeatGraceSeconds } = parts;
+  faultPoint('expire.1');
   const due = await end(parts, signal, (limit) => expireDue(store, limit, ending));
   const silent = await end(parts, signal, (limit) => reclaimSilent(store, limit, heartbeatGraceSeconds, ending));
   const cleaned = await endCleaning(store);
@@ -45,8 +47,10 @@ function end({ store, metrics, logger, announce }: ExpireParts, signal: AbortSig
     next,
     signal,
     onEnded: async (ended) => {
+      faultPoint('expire.4');
       for (const { endReason } of ended) metrics.allocationsEnded.inc({ reason: endReason });
       await announce(ended);
+      faultPoint('expire.5');
     },
     onStuck: (allocationId, error) => {
       metrics.stuckEnds.inc();

@@ -1,4 +1,5 @@
 import { type DeliverPayload, MAX_DELIVERY_ROWS } from '../../queues/jobs/deliver.ts';
+import { faultPoint } from '../../shared/fault-point.ts';
 import { handOutBilling, handOutUsage, handOutNotices as noteHandedOut } from '../../shared/store/hand-out.ts';
 import type { Store } from '../../shared/store/store.ts';
 
@@ -36,8 +37,14 @@ export async function handOut(store: Store, queue: DeliveryQueue, lostAfterMs: n
     ...inChunks(usage).map((ids): DeliverPayload => ({ kind: 'usage', ids })),
     ...inChunks(billing).map((ids): DeliverPayload => ({ kind: 'billing', ids })),
   ];
-  if (payloads.length > 0) await queue.deliver(payloads);
+  if (payloads.length > 0) await deliverAll(queue, payloads);
   return usage.length === BATCH || billing.length === BATCH;
+}
+
+async function deliverAll(queue: DeliveryQueue, payloads: readonly DeliverPayload[]): Promise<void> {
+  faultPoint('hand-out.1');
+  await queue.deliver(payloads);
+  faultPoint('hand-out.2');
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { OutgoingMessage, Publisher, PublishOutcome } from '../../shared/broker/publisher.ts';
 import { traceHeadersOf } from '../../shared/broker/traceparent.ts';
 import { exchangeOf, publishedBody } from '../../shared/events.ts';
+import { faultPoint } from '../../shared/fault-point.ts';
 import { type PendingEvent, readDueEvents, recordFailures, setAsideEvents, settleEvents } from '../../shared/store/outbox.ts';
 import type { Store } from '../../shared/store/store.ts';
 
@@ -29,8 +30,11 @@ export async function publishEvents(store: Store, publisher: Publisher, lookAgai
   if (state !== 'ready') return false;
   const events = await readDueEvents(store, BATCH);
   if (events.length === 0) return false;
+  faultPoint('publish.1');
   const outcomes = await publisher.publish(events.map(toMessage));
+  faultPoint('publish.2');
   await noteOutcomes(store, events, outcomes);
+  faultPoint('publish.3');
   if (outcomes.some(({ kind }) => kind === 'unavailable')) return false;
   if (events.length >= FEW) return true;
   // Later events of the same keys may be there, but are not worth a look of their own.

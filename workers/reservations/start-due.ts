@@ -1,4 +1,5 @@
 import type { BalanceFact, QuotaFact } from '../../shared/allocation/facts.ts';
+import { faultPoint } from '../../shared/fault-point.ts';
 import type { ReservationRecord } from '../../shared/store/reservation-rows.ts';
 import { type StartOutcome, type StartPolicy, startReservation } from '../../shared/store/start-reservation.ts';
 import { dueReservations } from '../../shared/store/sweep-reservations.ts';
@@ -70,7 +71,9 @@ async function startGroup(parts: StartParts, group: readonly Gathering[], signal
 async function startOne(parts: StartParts, { reservation, facts }: Gathering): Promise<boolean> {
   try {
     const [quota, balance] = await facts;
+    faultPoint('start.1');
     const outcome = await startReservation(parts.store, { reservation, quota, balance }, parts.policy);
+    faultPoint('start.6');
     parts.onOutcome(outcome);
     if (outcome.kind === 'failed' || outcome.kind === 'handed-over')
       parts.logger.warn({ reservationId: reservation.reservationId, ...outcome }, 'a reservation could not begin');

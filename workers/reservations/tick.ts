@@ -1,5 +1,6 @@
 import type { CapacityChange } from '../../queues/capacity-signal.ts';
 import type { OutagePolicy } from '../../shared/allocation/facts.ts';
+import { faultPoint } from '../../shared/fault-point.ts';
 import type { Metrics } from '../../shared/metrics.ts';
 import type { Strategy } from '../../shared/placement/strategy.ts';
 import type { EndedAllocation, Ending } from '../../shared/store/end-allocations.ts';
@@ -65,6 +66,7 @@ export async function tick(parts: TickParts, signal: AbortSignal): Promise<TickR
   if (expired + noShows + started + reminded + handedOver.length > 0) {
     const devices = freed.map(({ deviceId }) => deviceId);
     await parts.announce({ devices, allocations: freed.map(({ allocationId }) => allocationId), requests: handedOver });
+    faultPoint('start.7');
   }
   return { expired, noShows, started, reminded, upSince: since.toISOString() };
 }
