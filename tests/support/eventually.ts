@@ -5,8 +5,9 @@ import { setTimeout as pause } from 'node:timers/promises';
  *
  * @param question    throws (an `expect` does) while the answer is not there yet
  * @param deadlineMs  after this long the last error is thrown
+ * @param everyMs     pause between two questions
  */
-export async function eventually<T>(question: () => T | Promise<T>, deadlineMs = 15_000): Promise<T> {
+export async function eventually<T>(question: () => T | Promise<T>, deadlineMs = 15_000, everyMs = 10): Promise<T> {
   const deadline = performance.now() + deadlineMs;
   for (;;) {
     try {
@@ -14,6 +15,6 @@ export async function eventually<T>(question: () => T | Promise<T>, deadlineMs =
     } catch (error) {
       if (performance.now() > deadline) throw error;
     }
-    await pause(10);
+    await pause(everyMs);
   }
 }

@@ -26,7 +26,7 @@ import { createStore, type Store } from '../../shared/store/store.ts';
 import { somebodyWaits, unpark } from '../../shared/store/unpark.ts';
 import { type AllocationDependencies, startAllocation } from '../../workers/allocation/start-allocation.ts';
 import { type ExtendingDependencies, startExtending } from '../../workers/lifecycle/start-extending.ts';
-import { startLifecycle } from '../../workers/lifecycle/start-lifecycle.ts';
+import { type LifecycleDependencies, startLifecycle } from '../../workers/lifecycle/start-lifecycle.ts';
 import { startWaitlist } from '../../workers/waitlist/start-waitlist.ts';
 import { eventually } from './eventually.ts';
 import { openCaller, SERVICE_SECRET } from './neighbours.ts';
@@ -55,6 +55,8 @@ export interface Wired {
   readonly balance: BalanceFacts;
   /** Dependencies of an allocation worker, to start more of them with changes. */
   readonly allocation: AllocationDependencies;
+  /** Dependencies of a worker that ends allocations. */
+  readonly lifecycle: LifecycleDependencies;
   /** Asks for a device the way the API does and waits for the outcome. */
   allocate(userId: string, options?: AllocateOptions): Promise<AllocateOutcome>;
   release(named: { allocationId?: string; deviceId?: string; userId?: string; tenantId?: string; fence?: number }): Promise<ReleaseOutcome>;
@@ -87,6 +89,8 @@ export interface WireOptions {
   readonly allocationWorkers?: number;
   /** Waitlist workers started at once; 1 unless said otherwise. */
   readonly waitlistWorkers?: number;
+  /** Whether a worker that ends and one that extends are started; so unless said otherwise. */
+  readonly lifecycle?: boolean;
   readonly allocation?: Partial<AllocationDependencies>;
   readonly cleaningSeconds?: number;
   readonly rules?: ExtendingDependencies['rules'];
@@ -165,7 +169,7 @@ export async function wire(options: WireOptions = {}): Promise<Wired> {
     logger,
   });
   life.onClose('capacity signal', capacity.close);
-  const lifecycle = startLifecycle({
+  const lifecycle: LifecycleDependencies = {
     ...shared,
     store,
     redisAddress,
@@ -174,19 +178,13 @@ export async function wire(options: WireOptions = {}): Promise<Wired> {
     concurrency: 50,
     groupMax: 50,
     groupParallel: 2,
-  });
-  life.onClose('lifecycle worker', lifecycle.close);
-  const extending = startExtending({
-    ...shared,
-    store,
-    redisAddress,
-    concurrency: 50,
-    groupMax: 50,
-    groupParallel: 2,
-    balance: allocation.balance,
-    rules: options.rules ?? RENEWAL,
-  });
-  life.onClose('extend worker', extending.close);
+  };
+  if (options.lifecycle !== false) {
+    life.onClose('lifecycle worker', startLifecycle(lifecycle).close);
+    const { balance: answering } = allocation;
+    const extending = startExtending({ ...lifecycle, balance: answering, rules: options.rules ?? RENEWAL });
+    life.onClose('extend worker', extending.close);
+  }
   return {
     store,
     redis,
@@ -198,6 +196,7 @@ export async function wire(options: WireOptions = {}): Promise<Wired> {
     billing,
     balance,
     allocation,
+    lifecycle,
     allocate: (userId, wish = {}) => ask(producer, outcomes, instance, userId, wish),
     release: (named) => letGo(producer, outcomes, instance, named),
     extend: async (payload) => {
