@@ -89,7 +89,7 @@ function hostOf(host: string | undefined): string {
 const fileOf = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
 /** Each gets a metrics port of its own that we know, and keeps it when it is replaced: that is where it is asked for its health. */
-async function processSpec(name: string, file: string, env: ClusterOptions['env']): Promise<ProcessSpec> {
+export async function processSpec(name: string, file: string, env: ClusterOptions['env']): Promise<ProcessSpec> {
   const port = await freePort();
   const own = name === 'api' && env['METRICS_PORT'] ? Number(env['METRICS_PORT']) : port;
   return {

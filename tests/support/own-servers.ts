@@ -13,6 +13,8 @@ import { eventually } from './eventually.ts';
 export interface OwnServer {
   readonly url: string;
   stop(): Promise<void>;
+  /** Ends it as a power cut would: nothing is said to anybody, nothing is written any more. */
+  kill(): Promise<void>;
   start(): Promise<void>;
   /** Stops it and removes its data. */
   remove(): Promise<void>;
@@ -38,7 +40,8 @@ export async function ownPostgres(): Promise<OwnServer> {
   await run('initdb', '-D', data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync');
   const settings = `-p ${port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''`;
   const start = () => run('pg_ctl', '-D', data, '-l', join(folder, 'log'), '-o', settings, '-w', 'start');
-  const stop = () => run('pg_ctl', '-D', data, '-m', 'fast', '-w', 'stop');
+  const end = (mode: 'fast' | 'immediate') => run('pg_ctl', '-D', data, '-m', mode, '-w', 'stop');
+  const stop = () => end('fast');
   await start();
   const url = `postgresql://postgres@127.0.0.1:${port}/scheduler`;
   const admin = new pg.Client({ connectionString: url.replace(/scheduler$/, 'postgres') });
@@ -50,6 +53,7 @@ export async function ownPostgres(): Promise<OwnServer> {
     url,
     start,
     stop,
+    kill: () => end('immediate'),
     remove: async () => {
       await stop();
       rmSync(folder, { recursive: true, force: true });
@@ -83,17 +87,19 @@ export async function ownRedis(): Promise<OwnServer> {
     server = spawn('redis-server', settings, { stdio: 'ignore' });
     await eventually(() => ping(url), 20_000);
   };
-  const stop = async () => {
-    if (server === undefined || server.exitCode !== null) return;
+  const end = async (signal: NodeJS.Signals) => {
+    if (server === undefined || server.exitCode !== null || server.signalCode !== null) return;
     const gone = once(server, 'exit');
-    server.kill('SIGTERM');
+    server.kill(signal);
     await gone;
   };
+  const stop = () => end('SIGTERM');
   await start();
   return {
     url,
     start,
     stop,
+    kill: () => end('SIGKILL'),
     remove: async () => {
       await stop();
       rmSync(folder, { recursive: true, force: true });
@@ -112,7 +118,8 @@ async function ping(url: string): Promise<void> {
   }
 }
 
-async function freePort(): Promise<number> {
+/** A port of loopback that is free at the moment. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();

@@ -1,0 +1,71 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { checkStore } from '../dev/demo/check-store.ts';
+import { compareOutcome, type Finding, standInSummary } from '../dev/demo/compare.ts';
+import { openLedgerView } from '../dev/demo/ledger-view.ts';
+import { createStore } from '../shared/store/store.ts';
+import { malformedEvents } from '../tests/support/invariants.ts';
+import type { Stage } from './stage.ts';
+
+const LOOK_EVERY_MS = 500;
+
+/** Reservations of which no event tells what became of them. */
+const UNTOLD_RESERVATIONS = `
+  SELECT r.id FROM reservations r WHERE
+    (r.allocation_id IS NOT NULL AND NOT EXISTS (SELECT FROM outbox o WHERE o.key = r.id::text AND o.topic = 'scheduler.reservation.executed'))
+    OR (r.status = 'failed' AND NOT EXISTS (SELECT FROM outbox o WHERE o.key = r.id::text AND o.topic = 'scheduler.reservation.failed'))`;
+
+/** Who waits although a device is free that nobody may say no to: nothing was asked for that it has not. */
+const IDLE_WITH_WAITERS = `
+  SELECT r.id FROM requests r WHERE r.status = 'waiting' AND r.parked IS NULL AND r.asked -> 'devicePreferences' IS NULL AND r.asked -> 'preferredSpecs' IS NULL
+    AND r.waiting_since < now() - interval '5 seconds' AND EXISTS (
+      SELECT FROM devices d WHERE d.status = 'running' AND d.allocation_id IS NULL AND NOT d.draining AND d.cleaning_until IS NULL AND d.updated_at < now() - interval '5 seconds'
+        AND NOT EXISTS (SELECT FROM reservations v WHERE v.device_id = d.id AND v.status IN ('pending', 'confirmed')))`;
+
+/**
+ * Waits until everything has left the house and all of it agrees: the store with itself (the invariants), and with what callers were
+ * told, what the neighbours were told, and what was published.
+ *
+ * @param patienceMs  after this long the findings are given as they are
+ */
+export async function untilSettled(stage: Stage, patienceMs: number): Promise<readonly Finding[]> {
+  const until = performance.now() + patienceMs;
+  for (;;) {
+    const findings = await look(stage);
+    if (findings.every(({ ok }) => ok) || performance.now() > until) return findings;
+    await pause(LOOK_EVERY_MS);
+  }
+}
+
+async function look(stage: Stage): Promise<readonly Finding[]> {
+  const { databaseUrl, standIns, tally, events, config } = stage;
+  const view = await openLedgerView(databaseUrl);
+  try {
+    const backlog = await view.backlog();
+    const figures = await view.figures();
+    const summary = standInSummary.parse(standIns.summary());
+    const compared = compareOutcome({ tally, figures, backlog, standIns: summary, events, replaced: undefined });
+    // The rest is a full read: not worth it as long as anything is on its way.
+    if (compared.some(({ ok }) => !ok)) return compared;
+    return [...compared, ...(await checkStore(databaseUrl, config)), ...(await checkMore(stage))];
+  } finally {
+    await view.close();
+  }
+}
+
+async function checkMore({ databaseUrl, sql }: Stage): Promise<Finding[]> {
+  const store = createStore({ databaseUrl, poolSize: 1, acquireTimeoutMs: 5_000, statementTimeoutMs: 60_000, applicationName: 'chaos' });
+  try {
+    const rows = async (name: string, text: string) => {
+      const found = await sql<{ id: string }>(text);
+      return { name, ok: found.length === 0, seen: found.length === 0 ? 'no violation' : found.map(({ id }) => id).join(', ') };
+    };
+    const malformed = await malformedEvents(store);
+    return [
+      { name: 'every event is as its schema says', ok: malformed.length === 0, seen: malformed.slice(0, 3).join('; ') || 'no violation' },
+      await rows('every reservation that began or failed has its event', UNTOLD_RESERVATIONS),
+      await rows('nobody waits beside a free device', IDLE_WITH_WAITERS),
+    ];
+  } finally {
+    await store.close();
+  }
+}
