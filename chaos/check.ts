@@ -45,11 +45,19 @@ async function look(stage: Stage): Promise<readonly Finding[]> {
     const summary = standInSummary.parse(standIns.summary());
     const compared = compareOutcome({ tally, figures, backlog, standIns: summary, events, replaced: undefined });
     // The rest is a full read: not worth it as long as anything is on its way.
-    if (compared.some(({ ok }) => !ok)) return compared;
+    if (compared.some(({ ok }) => !ok)) return [...compared, namesOf(tally.allocations, figures.allocationIds)];
     return [...compared, ...(await checkStore(databaseUrl, config)), ...(await checkMore(stage))];
   } finally {
     await view.close();
   }
+}
+
+/** Which grants callers and store do not agree on: some of them, to look for. */
+function namesOf(told: ReadonlySet<string>, kept: ReadonlySet<string>): Finding {
+  const untold = [...kept].filter((id) => !told.has(id)).slice(0, 3);
+  const unknown = [...told].filter((id) => !kept.has(id)).slice(0, 3);
+  const seen = `untold ${untold.join(' ')}; unknown ${unknown.join(' ')}`;
+  return { name: 'grants are the same by name', ok: untold.length + unknown.length === 0, seen };
 }
 
 async function checkMore({ databaseUrl, sql }: Stage): Promise<Finding[]> {

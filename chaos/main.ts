@@ -48,21 +48,30 @@ async function run({ names, minutes, seed }: ChaosOptions): Promise<0 | 1> {
   say(`seed ${seed} (the same again with --seed ${seed}); starting Postgres, Redis, RabbitMQ and the product …`);
   const results: RoundResult[] = [];
   try {
-    stage = await openStage({ devices: DEVICES, seed, logFile: LOG_FILE, say });
     const until = minutes === undefined ? undefined : performance.now() + minutes * 60_000;
     for (const fault of until === undefined ? chosen : drawn(chosen, random, until)) {
       if (stopping) break;
-      results.push(await round(stage, fault, seed + results.length));
+      stage ??= await openStage({ devices: DEVICES, seed, logFile: LOG_FILE, say });
+      const result = await round(stage, fault, seed + results.length);
+      results.push(result);
+      // What is broken stays broken: the next round begins on a stage of its own.
+      if (!holds(result)) await leaveStage();
     }
   } catch (error) {
-    say(`chaos itself failed: ${messageOf(error)}\n${stage?.problems.slice(-20).join('\n') ?? ''}`);
+    say([`chaos itself failed: ${messageOf(error)}`, ...(stage?.problems.slice(-20) ?? [])].join('\n'));
     process.exitCode = 1;
   } finally {
-    await stage?.close();
+    await leaveStage();
   }
   say(`\n${table(results)}\n\n${results.filter(holds).length} of ${results.length} rounds hold, seed ${seed}`);
   for (const result of results) for (const line of broken(result)) say(line);
   return process.exitCode === undefined && results.every(holds) ? 0 : 1;
+}
+
+async function leaveStage(): Promise<void> {
+  const left = stage;
+  stage = undefined;
+  await left?.close();
 }
 
 function* drawn(faults: readonly ChaosFault[], random: ReturnType<typeof createRandom>, until: number): Generator<ChaosFault> {

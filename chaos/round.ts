@@ -83,7 +83,8 @@ async function strike(stage: Stage, fault: ChaosFault, atMs: number, seed: numbe
   await fault.undo?.(stage);
   const overAt = performance.now();
   const plan = probe(seed);
-  const told = await way.ask(plan);
+  const first = await way.ask(plan);
+  const told = first.kind === 'waiting' ? await way.await(plan, first.requestId) : first;
   const recoveryMs = performance.now() - overAt;
   if (told.kind === 'granted') {
     stage.tally.allocations.add(told.allocationId);

@@ -1,4 +1,4 @@
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, globSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -40,6 +40,10 @@ export async function ownPostgres(): Promise<OwnServer> {
   await run('initdb', '-D', data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync');
   const settings = `-p ${port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''`;
   const start = () => run('pg_ctl', '-D', data, '-l', join(folder, 'log'), '-o', settings, '-w', 'start');
+  // Whoever is interrupted must not leave a server behind.
+  const [command = '', ...words] = [...(isRoot ? ['runuser', '-u', 'postgres', '--'] : []), join(bin, 'pg_ctl')];
+  const killAtExit = () => void spawnSync(command, [...words, '-D', data, '-m', 'immediate', 'stop']);
+  process.once('exit', killAtExit);
   const end = (mode: 'fast' | 'immediate') => run('pg_ctl', '-D', data, '-m', mode, '-w', 'stop');
   const stop = () => end('fast');
   await start();
@@ -55,6 +59,7 @@ export async function ownPostgres(): Promise<OwnServer> {
     stop,
     kill: () => end('immediate'),
     remove: async () => {
+      process.off('exit', killAtExit);
       await stop();
       rmSync(folder, { recursive: true, force: true });
     },
@@ -87,6 +92,8 @@ export async function ownRedis(): Promise<OwnServer> {
     server = spawn('redis-server', settings, { stdio: 'ignore' });
     await eventually(() => ping(url), 20_000);
   };
+  const killAtExit = () => server?.kill('SIGKILL');
+  process.once('exit', killAtExit);
   const end = async (signal: NodeJS.Signals) => {
     if (server === undefined || server.exitCode !== null || server.signalCode !== null) return;
     const gone = once(server, 'exit');
@@ -101,6 +108,7 @@ export async function ownRedis(): Promise<OwnServer> {
     stop,
     kill: () => end('SIGKILL'),
     remove: async () => {
+      process.off('exit', killAtExit);
       await stop();
       rmSync(folder, { recursive: true, force: true });
     },
