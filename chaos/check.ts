@@ -2,11 +2,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { checkStore } from '../dev/demo/check-store.ts';
 import { compareOutcome, type Finding, standInSummary } from '../dev/demo/compare.ts';
 import { openLedgerView } from '../dev/demo/ledger-view.ts';
+import type { Tally } from '../dev/demo/tally.ts';
 import { createStore } from '../shared/store/store.ts';
 import { malformedEvents } from '../tests/support/invariants.ts';
 import type { Stage } from './stage.ts';
 
 const LOOK_EVERY_MS = 500;
+const HOPELESS_MS = 20_000;
 
 /** Reservations of which no event tells what became of them. */
 const UNTOLD_RESERVATIONS = `
@@ -28,7 +30,8 @@ const IDLE_WITH_WAITERS = `
  * @param patienceMs  after this long the findings are given as they are
  */
 export async function untilSettled(stage: Stage, patienceMs: number): Promise<readonly Finding[]> {
-  const until = performance.now() + patienceMs;
+  // Who gave up does not come back: only what is on its way is waited for then.
+  const until = performance.now() + (stage.tally.faults.length > 0 ? Math.min(patienceMs, HOPELESS_MS) : patienceMs);
   for (;;) {
     const findings = await look(stage);
     if (findings.every(({ ok }) => ok) || performance.now() > until) return findings;
@@ -45,11 +48,16 @@ async function look(stage: Stage): Promise<readonly Finding[]> {
     const summary = standInSummary.parse(standIns.summary());
     const compared = compareOutcome({ tally, figures, backlog, standIns: summary, events, replaced: undefined });
     // The rest is a full read: not worth it as long as anything is on its way.
-    if (compared.some(({ ok }) => !ok)) return [...compared, namesOf(tally.allocations, figures.allocationIds)];
+    if (compared.some(({ ok }) => !ok)) return [...compared, namesOf(tally.allocations, figures.allocationIds), faultsOf(tally)];
     return [...compared, ...(await checkStore(databaseUrl, config)), ...(await checkMore(stage))];
   } finally {
     await view.close();
   }
+}
+
+/** What callers could not do, however often they tried. */
+function faultsOf({ faults }: Tally): Finding {
+  return { name: 'no caller gave up', ok: faults.length === 0, seen: faults.slice(0, 5).join('; ') || 'nobody' };
 }
 
 /** Which grants callers and store do not agree on: some of them, to look for. */

@@ -9,7 +9,7 @@ import { broken, holds, table } from './report.ts';
 import { type RoundResult, runRound } from './round.ts';
 import { openStage, type Stage } from './stage.ts';
 
-const SIZE = { requests: 240, spanMs: 10_000, patienceMs: 120_000 };
+const SIZE = { requests: 160, spanMs: 8_000, patienceMs: 120_000 };
 const DEVICES = 40;
 const LOG_FILE = '.services/chaos.log';
 const NAME_WIDTH = 26;

@@ -32,6 +32,7 @@ export async function takeBatch(
     const allocationIds = taken.successes.map(({ allocationId }) => allocationId);
     for (const id of allocationIds) tally.allocations.add(id);
     tally.batch.taken += allocationIds.length;
+    if (allocationIds.length === 0) return;
     await pause(pace.usedMs, undefined, { signal: stopping });
     const given = await ask(call, '/scheduler/allocations/batch/release', { allocationIds }, requestId(seed, -1_002));
     tally.batch.released += given.successes.length;
