@@ -15,6 +15,7 @@ import { startMaintenance } from '../../workers/maintenance/start-maintenance.ts
 import { eventually } from '../support/eventually.ts';
 import { addDevices, alike } from '../support/fleet.ts';
 import { readInvariants } from '../support/invariants.ts';
+import { MAINTENANCE } from '../support/maintenance-settings.ts';
 import { type OwnServer, ownPostgres, ownRedis } from '../support/own-servers.ts';
 import { redisUrl } from '../support/redis.ts';
 import { RENEWAL, type Wired, wire } from '../support/wire.ts';
@@ -114,6 +115,36 @@ describe('accepted requests', () => {
       await maintenance.close();
     }
   });
+});
+
+describe('a request accepted while Redis is away', () => {
+  it('is handed out when Redis is back, without waiting for the next look of the reconciler', async () => {
+    server = await ownRedis();
+    wired = await wire({ redisUrl: server.url });
+    const { store, redis, prefix, producer, metrics, allocation } = wired;
+    await addDevices(store, alike(1));
+    const parts = {
+      store,
+      redis,
+      prefix,
+      producer,
+      metrics,
+      logger: createLogger('test', 'silent'),
+      redisAddress: allocation.redisAddress,
+    };
+    // No schedule at all: only the return of Redis can be what makes it look.
+    const maintenance = await startMaintenance({ ...parts, ...MAINTENANCE, schedules: [], graceSeconds: 0 });
+    try {
+      await server.stop();
+      const request = requestOf('ann', 'http');
+      await insertRequest(store, { ...request, traceId: undefined });
+      await server.start();
+      await wired.untilDecided(request.requestId);
+      expect(await store.prisma.request.findUniqueOrThrow({ where: { id: request.requestId } })).toMatchObject({ status: 'granted' });
+    } finally {
+      await maintenance.close();
+    }
+  }, 60_000);
 });
 
 describe('a run', () => {

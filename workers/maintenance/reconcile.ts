@@ -17,11 +17,12 @@ export interface ReconcileParts {
   readonly producer: Producer;
   readonly metrics: Metrics;
   readonly logger: Logger;
-  /** A request is looked after once its job had this long to run, s; 10 unless said otherwise. */
+  /** A request is looked after once its job had this long to run, s; `GRACE_S` unless said otherwise. */
   readonly graceSeconds?: number;
 }
 
-const GRACE_S = 10;
+/** How long a request is left to its job, s. */
+export const GRACE_S = 10;
 /** Requests looked at in one round. */
 const BATCH = 1_000;
 /** Devices compared with their allocations in one run: a fleet of a million is through in less than an hour. */

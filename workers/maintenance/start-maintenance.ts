@@ -5,8 +5,9 @@ import type { Schedule } from '../../queues/schedules.ts';
 import { startQueueWorker, type WorkerTiming } from '../../shared/run/queue-worker.ts';
 import type { RedisAddress } from '../../shared/run/redis.ts';
 import { somebodyWaits, unpark } from '../../shared/store/unpark.ts';
+import { afterOutage } from './after-outage.ts';
 import { createHandlers, type MaintenanceParts } from './handlers.ts';
-import { reconcile } from './reconcile.ts';
+import { GRACE_S, reconcile } from './reconcile.ts';
 
 /** What the maintenance worker works with. */
 export interface MaintenanceDependencies extends MaintenanceParts {
@@ -24,7 +25,8 @@ const CONCURRENCY = 20;
 
 /**
  * Starts the scheduled jobs: the schedules themselves and the worker that runs what is due. When the schedules were gone,
- * Redis has lost its data: what it held is handed out again at once.
+ * Redis has lost its data: what it held is handed out again at once. When it only was away, what was accepted meanwhile is
+ * handed out some seconds after its return.
  */
 export async function startMaintenance(deps: MaintenanceDependencies): Promise<{ healthy(): boolean; close(): Promise<void> }> {
   const { redis, prefix, metrics, logger } = deps;
@@ -45,6 +47,13 @@ export async function startMaintenance(deps: MaintenanceDependencies): Promise<{
     },
     logger,
   });
+  // A little later than the grace, so that the last one that was accepted during the outage is among them.
+  const outages = afterOutage(
+    redis,
+    (deps.graceSeconds ?? GRACE_S) * 1_000 + 500,
+    () => reconcile(deps, new AbortController().signal),
+    logger,
+  );
   const worker = startQueueWorker({
     queue: QUEUES.maintenance,
     prefix,
@@ -59,6 +68,7 @@ export async function startMaintenance(deps: MaintenanceDependencies): Promise<{
   return {
     healthy: worker.healthy,
     close: async () => {
+      await outages.close();
       await keeper.close();
       await worker.close();
       await capacity.close();
