@@ -69,6 +69,8 @@ export interface Producer {
   join(payload: NewJoin): Promise<void>;
   /** Hands on an event of another service. Throws OVERLOADED while too many wait. */
   event(payload: EventPayload): Promise<void>;
+  /** Hands on events again whose jobs may be lost: a finished job of the same id is forgotten first, a live one stays as it is. */
+  eventsAgain(payloads: readonly EventPayload[]): Promise<void>;
   /** Runs a scheduled job now, beside its schedule. */
   runNow(name: ScheduledJobName): Promise<void>;
   /** The schedules as Redis has them; one that is missing is put back by the maintenance worker. */
@@ -193,7 +195,16 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
   async function event(data: EventPayload): Promise<void> {
     if ((await redis.llen(`${prefix}:${QUEUES.event}:wait`)) >= MAX_WAITING_EVENTS)
       throw new SchedulerError('OVERLOADED', { details: { max: MAX_WAITING_EVENTS }, retryAfter: 1 });
-    await addAll(events, [{ name: eventJob.name, data, opts: { ...eventJob.options, jobId: eventJob.idOf(data) } }]);
+    await addAll(events, [eventEntry(data)]);
+  }
+
+  const eventEntry = (data: EventPayload) => ({ name: eventJob.name, data, opts: { ...eventJob.options, jobId: eventJob.idOf(data) } });
+
+  async function eventsAgain(payloads: readonly EventPayload[]): Promise<void> {
+    if (payloads.length === 0) return;
+    const keys = `${prefix}:${QUEUES.event}`;
+    await FORGET_FINISHED.run(redis, [`${keys}:completed`, `${keys}:failed`], [`${keys}:`, ...payloads.map(eventJob.idOf)]);
+    await addAll(events, payloads.map(eventEntry));
   }
 
   async function deliver(payloads: readonly DeliverPayload[]): Promise<void> {
@@ -232,6 +243,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
     settleExtend: (extendId) => asQueueError(() => settleExtend(extendId)),
     deliver: (payloads) => asQueueError(() => deliver(payloads)),
     event: (payload) => asQueueError(() => event(payload)),
+    eventsAgain: (payloads) => asQueueError(() => eventsAgain(payloads)),
     runNow: (name) => asQueueError(() => addAll(queueOf(name), [{ name, data: { by: 'operator' }, opts: maintenanceJob.options }])),
     reserve: (data) =>
       asQueueError(() =>

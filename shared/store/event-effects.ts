@@ -6,7 +6,10 @@ import type { Transaction } from './store.ts';
  * @returns false for one that was taken before: nothing more is to be done
  */
 export async function takeEvent(tx: Transaction, eventId: string, topic: string): Promise<boolean> {
-  return (await tx.$executeRaw`INSERT INTO inbox (event_id, topic) VALUES (${eventId}, ${topic}) ON CONFLICT (event_id) DO NOTHING`) === 1;
+  const taken = await tx.$executeRaw`
+    WITH arrived AS (DELETE FROM arrived_events WHERE event_id = ${eventId})
+    INSERT INTO inbox (event_id, topic) VALUES (${eventId}, ${topic}) ON CONFLICT (event_id) DO NOTHING`;
+  return taken === 1;
 }
 
 /** A live allocation and what was asked for when it was granted. */

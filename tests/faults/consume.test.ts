@@ -5,6 +5,7 @@ import type { EventPayload } from '../../queues/jobs/event.ts';
 import { SchedulerError } from '../../shared/errors.ts';
 import type { Store } from '../../shared/store/store.ts';
 import { eventHandlers } from '../../workers/listener/handlers.ts';
+import { reconcile } from '../../workers/maintenance/reconcile.ts';
 import { type EventListener, listenToEvents } from '../support/event-listener.ts';
 import { eventually } from '../support/eventually.ts';
 import { type ListenerBench, openListenerBench } from '../support/listener-bench.ts';
@@ -126,6 +127,28 @@ describe('an event', () => {
     await bench.publish('billing.payment_failed', { userId });
     await untilCounted(userId, 1);
     expect(left).toBe(-1);
+  });
+
+  test('whose job was lost together with Redis is handed out again, and has its effect once', async () => {
+    const { store, producer, metrics } = wired;
+    // As a Redis does that takes a job and loses everything a moment later.
+    const lossy = await bench.start({ producer: { ...producer, event: () => Promise.resolve() } });
+    const userId = someone();
+    const eventId = await bench.publish('billing.payment_failed', { userId });
+    // Other tests publish on the same exchange: only this one is looked at.
+    const kept = () => store.prisma.arrivedEvent.count({ where: { eventId } });
+    await eventually(async () => expect(await kept()).toBe(1), PATIENCE_MS);
+    await lossy.close();
+    await bench.start();
+    const parts = { store, producer, metrics, logger: bench.deps.logger, graceSeconds: 0 };
+    const { eventsHandedOut } = await reconcile(parts, new AbortController().signal);
+    expect(eventsHandedOut).toBeGreaterThanOrEqual(1);
+    await untilCounted(userId, 1);
+    expect(await kept()).toBe(0);
+    await reconcile(parts, new AbortController().signal);
+    await bench.publish('billing.payment_failed', { userId }, eventId);
+    await bench.publish('billing.payment_failed', { userId });
+    await untilCounted(userId, 2);
   });
 
   test('in hand when the listener closes is handed back, and taken by the next one', async () => {

@@ -69,6 +69,7 @@ export const VALID: Readonly<Record<string, () => PlainRow>> = {
     end_reason: 'released',
   }),
   outbox: () => ({ channel: 'event', topic: 'device.allocated', key: ALLOCATION, payload: '{}' }),
+  arrived_events: () => ({ event_id: randomUUID(), topic: 'device.deleted', action: '{}' }),
   inbox: () => ({ event_id: randomUUID(), topic: 'device.deleted' }),
   idempotency_keys: () => ({ caller: 'ann', key: randomUUID(), route: 'POST /x', body_hash: 'h', locked_until: END }),
   settings: () => ({ name: randomUUID(), value: '{}', updated_by: 'root' }),

@@ -120,6 +120,7 @@ export const VIOLATIONS: readonly Violation[] = [
     outbox_delivered_whole: [{ status: 'delivered' }, { delivered_at: END }],
     outbox_notice_once: twice({ channel: 'notice', event_id: ID }),
   }),
+  ...of('arrived_events', { arrived_events_pkey: twice({ event_id: 'one' }) }),
   ...of('inbox', { inbox_pkey: twice({ event_id: 'one' }) }),
   ...of('idempotency_keys', {
     idempotency_keys_pkey: twice({ key: 'one' }),

@@ -3,6 +3,7 @@ import type { ActionOf, ConsumedActionName } from '../../shared/consumed/action.
 import { CONSUMED_TOPICS, isConsumedTopic } from '../../shared/consumed/topics.ts';
 import { messageOf } from '../../shared/errors.ts';
 import { checked, type JobHandler } from '../../shared/run/queue-worker.ts';
+import { forgetArrived } from '../../shared/store/arrived-events.ts';
 import { answerEvent } from '../../shared/store/event-effects.ts';
 import { changeHealth, changeStatus, putDevice, takeOut } from './change-device.ts';
 import { blockUser, clearArrears, countFailedPayment, limitUser, putInArrears, unblockUser, warnOfBalance } from './change-user.ts';
@@ -59,7 +60,8 @@ async function bury(
   const reason = messageOf(error).slice(0, 1_000);
   logger.error({ eventId, topic, err: error }, 'an event of another service was given up after its last attempt');
   const queue = isConsumedTopic(topic) ? CONSUMED_TOPICS[topic].queue : 'devices';
-  await store.transaction((tx) =>
-    answerEvent(tx, `scheduler.${queue}.failed`, eventId, { consumedEventId: eventId, topic, action, reason }),
-  );
+  await store.transaction(async (tx) => {
+    await forgetArrived(tx, eventId);
+    await answerEvent(tx, `scheduler.${queue}.failed`, eventId, { consumedEventId: eventId, topic, action, reason });
+  });
 }

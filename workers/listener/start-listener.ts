@@ -8,6 +8,7 @@ import { faultPoint } from '../../shared/fault-point.ts';
 import type { Metrics } from '../../shared/metrics.ts';
 import { type QueueWorker, startQueueWorker, type WorkerTiming } from '../../shared/run/queue-worker.ts';
 import type { RedisAddress } from '../../shared/run/redis.ts';
+import { noteArrived } from '../../shared/store/arrived-events.ts';
 import { somebodyWaits, unpark } from '../../shared/store/unpark.ts';
 import type { EventParts } from './event-parts.ts';
 import { eventHandlers } from './handlers.ts';
@@ -60,24 +61,26 @@ export async function startListener(deps: ListenerDependencies): Promise<Listene
 }
 
 function listen(deps: ListenerDependencies): Promise<Consumer> {
-  const { producer, queuePrefix = 'scheduler' } = deps;
+  const { queuePrefix = 'scheduler' } = deps;
   return startConsumer({
     ...deps.broker,
     name: 'listener',
     queues: CONSUMED_QUEUES.map((name) => ({ name: `${queuePrefix}.${name}`, topics: topicsOf(name) })),
     prefetch: PREFETCH,
-    take: (message) => enqueue(producer, message),
+    take: (message) => enqueue(deps, message),
     logger: deps.logger,
     metrics: deps.metrics,
   });
 }
 
-/** Reads a message and enqueues what it asks for under the event's id. */
-async function enqueue(producer: EventParts['producer'], message: TakenMessage): Promise<Taking> {
+/** Reads a message, keeps what it asks for, and enqueues it under the event's id: should Redis lose the job, there is a row. */
+async function enqueue({ store, producer }: Pick<EventParts, 'store' | 'producer'>, message: TakenMessage): Promise<Taking> {
   const read = readMessage(message);
   if (read.kind === 'malformed') return read;
+  const event = { eventId: read.eventId, topic: message.topic, action: read.action };
+  await noteArrived(store, event);
   faultPoint('consume.1');
-  await producer.event({ eventId: read.eventId, topic: message.topic, action: read.action });
+  await producer.event(event);
   faultPoint('consume.2');
   return { kind: 'taken' };
 }

@@ -1,7 +1,9 @@
 import { requestOf } from '../../queues/jobs/allocate.ts';
+import { eventJob } from '../../queues/jobs/event.ts';
 import type { Producer } from '../../queues/producer.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Metrics } from '../../shared/metrics.ts';
+import { claimArrived } from '../../shared/store/arrived-events.ts';
 import { readKnownRequests } from '../../shared/store/batch-rows.ts';
 import { closeStuckReservations } from '../../shared/store/close-stuck-reservations.ts';
 import { forgetUnstuck } from '../../shared/store/end-in-batches.ts';
@@ -23,6 +25,8 @@ export interface ReconcileParts {
 
 /** How long a request is left to its job, s. */
 export const GRACE_S = 10;
+/** How long an event is left to its job, s. */
+const EVENT_GRACE_S = 60;
 /** Requests looked at in one round. */
 const BATCH = 1_000;
 /** Devices compared with their allocations in one run: a fleet of a million is through in less than an hour. */
@@ -36,6 +40,7 @@ const FAILED_JOBS = 200;
 export interface Reconciled {
   readonly handedOut: number;
   readonly timedOut: number;
+  readonly eventsHandedOut: number;
   readonly jobsRevived: number;
   readonly holdsRepaired: number;
   readonly reservationsClosed: number;
@@ -46,7 +51,7 @@ export interface Reconciled {
 
 /**
  * Repairs what a lost Redis or a killed process left behind: pending requests without a job are handed out again, oldest
- * first; requests past their deadline are ended; jobs of a client that failed before there was a row are tried again;
+ * first; requests past their deadline are ended; events without a job are handed out again; jobs of a client that failed before there was a row are tried again;
  * devices say what their allocations say; reservations do not outlive their allocations; use that was not reported is. Running a request twice changes nothing, so a doubt is resolved by handing it out.
  */
 export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Promise<Readonly<Record<keyof Reconciled, unknown>>> {
@@ -58,6 +63,7 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
     handedOut += await handOutLost(parts, undecided);
     if (undecided.length < BATCH) break;
   }
+  const eventsHandedOut = await handOutEvents(parts);
   const jobsRevived = await reviveJobs(parts);
   const last = await lastResult(parts.store);
   const holds = await repairHolds(parts.store, checkedTo(last, 'holdsCheckedTo'), HOLDS);
@@ -68,6 +74,7 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
   const repairs = {
     handedOut,
     timedOut,
+    eventsHandedOut,
     jobsRevived,
     holdsRepaired: holds.repaired.length,
     reservationsClosed: closed.length,
@@ -81,6 +88,7 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
 const COUNTED = {
   handedOut: 'request-handed-out',
   timedOut: 'request-timed-out',
+  eventsHandedOut: 'event-handed-out',
   jobsRevived: 'job-revived',
   holdsRepaired: 'hold-repaired',
   reservationsClosed: 'reservation-closed',
@@ -94,6 +102,14 @@ function note(
 ): void {
   for (const name of Object.keys(COUNTED) as (keyof typeof COUNTED)[]) metrics.reconciled.inc({ repair: COUNTED[name] }, repairs[name]);
   if (Object.values(repairs).some((count) => count > 0)) logger.warn({ ...repairs, ...rows }, 'reconciled');
+}
+
+/** Events that were acknowledged and have had no effect: a minute is more than their attempts take. What cannot be read any more stays. */
+async function handOutEvents({ store, producer, graceSeconds = EVENT_GRACE_S }: ReconcileParts): Promise<number> {
+  const arrived = await claimArrived(store, graceSeconds, BATCH);
+  const events = arrived.flatMap((event) => eventJob.payload.safeParse(event).data ?? []);
+  await producer.eventsAgain(events);
+  return events.length;
 }
 
 /** Jobs that failed for good although their request was never decided: a client's, whose row is written when it is decided. */
