@@ -1,10 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { checkStore } from '../dev/demo/check-store.ts';
-import { compareOutcome, type Finding, standInSummary } from '../dev/demo/compare.ts';
 import { openLedgerView } from '../dev/demo/ledger-view.ts';
 import type { Tally } from '../dev/demo/tally.ts';
 import { createStore } from '../shared/store/store.ts';
 import { malformedEvents } from '../tests/support/invariants.ts';
+import { compareOutcome, type Finding, standInSummary } from './compare.ts';
 import type { Stage } from './stage.ts';
 
 const LOOK_EVERY_MS = 500;
@@ -40,13 +40,13 @@ export async function untilSettled(stage: Stage, patienceMs: number): Promise<re
 }
 
 async function look(stage: Stage): Promise<readonly Finding[]> {
-  const { databaseUrl, standIns, tally, events, config } = stage;
+  const { databaseUrl, standIns, tally, errands, events, config } = stage;
   const view = await openLedgerView(databaseUrl);
   try {
     const backlog = await view.backlog();
     const figures = await view.figures();
     const summary = standInSummary.parse(standIns.summary());
-    const compared = compareOutcome({ tally, figures, backlog, standIns: summary, events, replaced: undefined });
+    const compared = compareOutcome({ tally, errands, figures, backlog, standIns: summary, events });
     // The rest is a full read: not worth it as long as anything is on its way.
     if (compared.some(({ ok }) => !ok)) return [...compared, namesOf(tally.allocations, figures.allocationIds), faultsOf(tally)];
     return [...compared, ...(await checkStore(databaseUrl, config)), ...(await checkMore(stage))];

@@ -2,10 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import { signToken } from '../cli/token.ts';
 import { createRandom } from '../dev/cluster/random.ts';
-import { takeBatch } from '../dev/demo/batches.ts';
-import { bookAhead } from '../dev/demo/bookings.ts';
 import { createClientWay } from '../dev/demo/client-way.ts';
-import type { Finding } from '../dev/demo/compare.ts';
 import { drive } from '../dev/demo/drive.ts';
 import { createHttpWay } from '../dev/demo/http-way.ts';
 import { requestId } from '../dev/demo/made-up-load.ts';
@@ -13,7 +10,10 @@ import type { PlannedRequest, WayName } from '../dev/demo/planned-request.ts';
 import { createServiceCall } from '../dev/demo/service-call.ts';
 import { overWays, type Tally } from '../dev/demo/tally.ts';
 import type { WayIn } from '../dev/demo/way-in.ts';
+import { takeBatch } from './batches.ts';
+import { bookAhead } from './bookings.ts';
 import { untilSettled } from './check.ts';
+import type { Finding } from './compare.ts';
 import type { ChaosFault } from './fault.ts';
 import { makeLoad } from './load.ts';
 import { placeOrders } from './orders.ts';
@@ -100,13 +100,13 @@ function probe(seed: number): PlannedRequest {
 
 /** Bookings, a batch and orders, beside the requests. */
 async function beside(stage: Stage, seed: number, { spanMs }: RoundSize, stopping: AbortSignal): Promise<void> {
-  const { tally, events } = stage;
+  const { tally, errands, events } = stage;
   const call = createServiceCall(stage.api, await headersOf(stage), () => {
     tally.retries += 1;
   });
   await Promise.all([
-    bookAhead(call, tally, seed, stopping, { count: 5, firstMs: spanMs / 3, apartMs: spanMs / 8, usedMs: 800 }),
-    takeBatch(call, tally, seed, stopping, { users: 8, firstMs: spanMs / 4, usedMs: spanMs / 3 }),
+    bookAhead(call, errands, seed, stopping, { count: 5, firstMs: spanMs / 3, apartMs: spanMs / 8, usedMs: 800 }),
+    takeBatch(call, errands, seed, stopping, { users: 8, firstMs: spanMs / 4, usedMs: spanMs / 3 }),
     placeOrders(events, tally, { count: 6, spanMs }, createRandom(seed + 2)),
   ]);
 }

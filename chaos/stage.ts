@@ -5,9 +5,10 @@ import { freePort } from '../dev/cluster/ports.ts';
 import { createTally, type Tally } from '../dev/demo/tally.ts';
 import { type StandIns, startStandIns } from '../dev/stand-ins/stand-ins.ts';
 import { type Config, loadConfig } from '../shared/config.ts';
-import { ownRabbitmq } from '../tests/support/own-rabbitmq.ts';
 import { type OwnServer, ownPostgres, ownRedis } from '../tests/support/own-servers.ts';
+import { createErrands, type Errands } from './errands.ts';
 import { type EventLog, openEventLog } from './event-log.ts';
+import { ownRabbitmq } from './own-rabbitmq.ts';
 import { type Processes, startProcesses } from './processes.ts';
 
 /** The whole product with servers and neighbours of its own: any of it may be broken. */
@@ -24,6 +25,7 @@ export interface Stage {
   readonly events: EventLog;
   /** What every caller on the stage was told, from the first round on. */
   readonly tally: Tally;
+  readonly errands: Errands;
   /** Errors and warnings the processes have logged, the latest last. */
   readonly problems: readonly string[];
   /** Runs SQL, on a connection of its own. */
@@ -59,6 +61,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   const standIns = await startStandIns({ secret: SECRET, defaultQuota: { limits: { maxDevices: MOST_DEVICES } } });
   const env = await environment({ databaseUrl, redis, rabbitmq, standIns });
   const problems: string[] = [];
+  const tally = createTally();
   writeFileSync(logFile, '');
   const processes = await startProcesses(env, {
     onLine: (name, line) => {
@@ -76,7 +79,8 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   say(`${processes.names.length} processes, ${options.devices} devices, log ${logFile}`);
   return {
     ...{ postgres, redis, rabbitmq, databaseUrl, api, standIns, processes, events, problems },
-    tally: createTally(),
+    tally,
+    errands: createErrands(tally),
     config: configOf(env),
     sql: (text, values) => query(databaseUrl, text, values),
     close: async () => {

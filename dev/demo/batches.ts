@@ -5,37 +5,25 @@ import { requestId } from './made-up-load.ts';
 import type { ServiceCall } from './service-call.ts';
 import type { Tally } from './tally.ts';
 
-/** Users of the batch, a device each, and when it is asked for and given back, ms after one another. */
-export interface BatchPace {
-  readonly users: number;
-  readonly firstMs: number;
-  readonly usedMs: number;
-}
-
-/** As many as one batch may ask for. */
-const DEMO_PACE: BatchPace = { users: 50, firstMs: 3_000, usedMs: 6_000 };
+/** Users of the batch, a device each: as many as one batch may ask for. */
+const USERS = 50;
+const FIRST_MS = 3_000;
+const USED_MS = 6_000;
 
 const answer = z.object({ data: z.object({ successes: z.array(z.object({ allocationId: z.string() })), failedCount: z.number() }) });
 
-/** A service takes many devices by one call and gives all of them back by another. */
-export async function takeBatch(
-  call: ServiceCall,
-  tally: Tally,
-  seed: number,
-  stopping: AbortSignal,
-  pace: BatchPace = DEMO_PACE,
-): Promise<void> {
+/** A service takes fifty devices by one call and gives all of them back by another. */
+export async function takeBatch(call: ServiceCall, tally: Tally, seed: number, stopping: AbortSignal): Promise<void> {
   try {
-    await pause(pace.firstMs, undefined, { signal: stopping });
-    const requests = Array.from({ length: pace.users }, (_, number) => ({ userId: `demo-batch-${number}`, durationMinutes: 30 }));
+    await pause(FIRST_MS, undefined, { signal: stopping });
+    const requests = Array.from({ length: USERS }, (_, number) => ({ userId: `demo-batch-${number}`, durationMinutes: 30 }));
     const taken = await ask(call, '/scheduler/allocations/batch', { requests }, requestId(seed, -1_001));
     const allocationIds = taken.successes.map(({ allocationId }) => allocationId);
     for (const id of allocationIds) tally.allocations.add(id);
-    tally.batch.taken += allocationIds.length;
-    if (allocationIds.length === 0) return;
-    await pause(pace.usedMs, undefined, { signal: stopping });
+    tally.batch.taken = allocationIds.length;
+    await pause(USED_MS, undefined, { signal: stopping });
     const given = await ask(call, '/scheduler/allocations/batch/release', { allocationIds }, requestId(seed, -1_002));
-    tally.batch.released += given.successes.length;
+    tally.batch.released = given.successes.length;
   } catch (error) {
     tally.faults.push(`batch: ${messageOf(error)}`);
   }

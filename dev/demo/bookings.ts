@@ -5,19 +5,13 @@ import { requestId } from './made-up-load.ts';
 import type { ServiceCall } from './service-call.ts';
 import type { Tally } from './tally.ts';
 
-/** How many bookings, a user each, and when. Times in ms. */
-export interface BookingPace {
-  readonly count: number;
-  /** The first begins so long after the start; the others follow. */
-  readonly firstMs: number;
-  readonly apartMs: number;
-  /** How long a booked device is used before it is given back. */
-  readonly usedMs: number;
-}
-
-/** Bookings of the demo: early, while there are devices. */
+/** Bookings of the demo, a user each. */
 export const BOOKINGS = 40;
-const DEMO_PACE: BookingPace = { count: BOOKINGS, firstMs: 8_000, apartMs: 600, usedMs: 4_000 };
+/** The first begins so long after the start, ms: early, while there are devices; the others follow. */
+const FIRST_MS = 8_000;
+const APART_MS = 600;
+/** How long a booked device is used before it is given back, ms. */
+const USED_MS = 4_000;
 const DURATION_MINUTES = 15;
 const LOOK_EVERY_MS = 500;
 /** So long after its time a booking that has not begun counts as a fault, ms. */
@@ -28,28 +22,16 @@ const refusal = z.object({ code: z.string() });
 const lease = z.object({ data: z.object({ allocatedAt: z.string() }) });
 
 /** Books devices for times that come while the load runs, and sees each booking through: begun, used, given back. */
-export async function bookAhead(
-  call: ServiceCall,
-  tally: Tally,
-  seed: number,
-  stopping: AbortSignal,
-  pace: BookingPace = DEMO_PACE,
-): Promise<void> {
+export async function bookAhead(call: ServiceCall, tally: Tally, seed: number, stopping: AbortSignal): Promise<void> {
   const startedAt = Date.now();
   const whole = async (number: number) => {
     try {
-      await seeThrough(call, tally, {
-        number,
-        seed,
-        startsAt: startedAt + pace.firstMs + number * pace.apartMs,
-        usedMs: pace.usedMs,
-        stopping,
-      });
+      await seeThrough(call, tally, { number, seed, startsAt: startedAt + FIRST_MS + number * APART_MS, stopping });
     } catch (error) {
       tally.faults.push(`booking ${number}: ${messageOf(error)}`);
     }
   };
-  await Promise.all(Array.from({ length: pace.count }, (_, number) => whole(number)));
+  await Promise.all(Array.from({ length: BOOKINGS }, (_, number) => whole(number)));
 }
 
 interface Booking {
@@ -57,7 +39,6 @@ interface Booking {
   readonly seed: number;
   /** ms since 1970. */
   readonly startsAt: number;
-  readonly usedMs: number;
   readonly stopping: AbortSignal;
 }
 
@@ -69,7 +50,7 @@ async function seeThrough(call: ServiceCall, tally: Tally, booking: Booking): Pr
   tally.allocations.add(allocationId);
   const begun = lease.parse(await (await call('GET', `/scheduler/allocations/${allocationId}`)).json()).data;
   bookings.lateMs.push(Date.parse(begun.allocatedAt) - booking.startsAt);
-  await pause(booking.usedMs, undefined, { signal: booking.stopping });
+  await pause(USED_MS, undefined, { signal: booking.stopping });
   const released = await call('POST', '/scheduler/devices/release', { allocationId }, `${keyOf(booking)}:release`);
   if (!released.ok) throw new Error(`the release was answered ${released.status}`);
 }

@@ -4,8 +4,8 @@ import { globSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'amqplib';
-import { eventually } from './eventually.ts';
-import { freePort, type OwnServer } from './own-servers.ts';
+import { eventually } from '../tests/support/eventually.ts';
+import { freePort, type OwnServer } from '../tests/support/own-servers.ts';
 
 /** The name server of Erlang nodes, shared with those of `npm run services`. */
 const EPMD_PORT = '24369';
