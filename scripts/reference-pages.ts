@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describeVariables } from '../shared/config.ts';
 import { ERRORS } from '../shared/errors.ts';
 import { eventPages } from './event-pages.ts';
+import { manifestPages } from './kubernetes/manifests.ts';
 import { withMeasured } from './measured.ts';
 import { ROOT } from './services/place.ts';
 
@@ -28,6 +29,7 @@ export function referencePages(): readonly ReferencePage[] {
     { path: 'docs/configuration.md', text: configurationPage() },
     { path: 'docs/errors.md', text: errorsPage() },
     ...eventPages(),
+    ...manifestPages(),
     { path: 'README.md', text: withMeasured(readFileSync(join(ROOT, 'README.md'), 'utf8'), join(ROOT, 'bench', 'results')) },
   ];
 }

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { describeVariables, loadConfig } from '../shared/config.ts';
+import { processFiles } from './support/process-files.ts';
 
 interface ComposeService {
   readonly image: string;
@@ -39,10 +40,8 @@ describe('docker-compose.yml', () => {
   });
 
   test('runs every process of the cluster', () => {
-    const found = execFileSync('git', ['ls-files', '*main.ts'], { encoding: 'utf8' }).trim().split('\n');
-    const stations = found.filter((file) => /^(api|dashboards|workers\/\w+)\/main\.ts$/.test(file));
     const started = processes.map(([, { command }]) => command?.at(-1) ?? '');
-    expect(started.toSorted()).toEqual([...stations, 'scripts/migrate.ts'].toSorted());
+    expect(started.toSorted()).toEqual([...processFiles(), 'scripts/migrate.ts'].toSorted());
     for (const file of started) expect(existsSync(file)).toBe(true);
   });
 
