@@ -45,7 +45,10 @@ function end({ store, metrics, logger, announce }: ExpireParts, signal: AbortSig
     next,
     signal,
     onEnded: async (ended) => {
-      for (const { endReason } of ended) metrics.allocationsEnded.inc({ reason: endReason });
+      for (const { endReason, lateSeconds } of ended) {
+        metrics.allocationsEnded.inc({ reason: endReason });
+        if (endReason !== 'holder_lost') metrics.expiryLateness.observe(lateSeconds);
+      }
       await announce(ended);
     },
     onStuck: (allocationId, error) => {

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
+import type { JobCounter } from '../../queues/count-jobs.ts';
 import { type BrokerState, createPublisher, type PublisherOptions } from '../../shared/broker/publisher.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Metrics } from '../../shared/metrics.ts';
 import type { RedisClient } from '../../shared/run/redis.ts';
-import { countPending } from '../../shared/store/outbox.ts';
 import type { Store } from '../../shared/store/store.ts';
+import { type ClusterGauges, gauge } from './gauge.ts';
 import { type DeliveryQueue, handOut, handOutNotices, LOST_AFTER_MS } from './hand-out.ts';
 import { standForLeadership } from './leadership.ts';
 import { onOutboxSignal } from './outbox-signal.ts';
@@ -22,7 +23,8 @@ export interface RelayDependencies {
   /** Prefix of the channel. */
   readonly prefix: string;
   readonly logger: Logger;
-  readonly metrics: Pick<Metrics, 'outboxPending' | 'outboxPublished'>;
+  readonly metrics: ClusterGauges & Pick<Metrics, 'outboxPublished'>;
+  readonly jobs: JobCounter;
   readonly broker: Pick<PublisherOptions, 'url' | 'confirmTimeoutMs' | 'heartbeatSeconds' | 'connectTimeoutMs' | 'backoff'>;
   /** Longest time without a look at the outbox. */
   readonly netMs?: number;
@@ -48,8 +50,6 @@ const GATHER_MS = 100;
 
 /** People read slower than that: what happens within this long is handed out together. */
 const GATHER_NOTICES_MS = 500;
-
-const CHANNELS = ['event', 'usage', 'notice'];
 
 /**
  * Starts the relay: outbox to RabbitMQ and to the delivery jobs. Any number may run; one leads, the others wait.
@@ -105,7 +105,10 @@ export async function startRelay(dependencies: RelayDependencies): Promise<Relay
       wake: wakes.count,
       netMs: COUNT_EVERY_MS,
       mayRun: () => true,
-      round: () => gauge(store, metrics, leadership.leads()),
+      round: async () => {
+        await gauge(store, dependencies.jobs, metrics, leadership.leads());
+        return false;
+      },
     }),
   ];
   return {
@@ -124,11 +127,4 @@ export async function startRelay(dependencies: RelayDependencies): Promise<Relay
 /** Whether events have to wait. */
 function isAway(state: BrokerState): boolean {
   return state !== 'ready' && state !== 'off';
-}
-
-/** The leader counts for all, so that a sum over processes is right. */
-async function gauge(store: Store, metrics: RelayDependencies['metrics'], leads: boolean): Promise<boolean> {
-  const pending = leads ? await countPending(store) : new Map<string, number>();
-  for (const channel of CHANNELS) metrics.outboxPending.set({ channel }, pending.get(channel) ?? 0);
-  return false;
 }
