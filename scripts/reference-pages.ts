@@ -5,6 +5,8 @@ import { ERRORS } from '../shared/errors.ts';
 import { eventPages } from './event-pages.ts';
 import { manifestPages } from './kubernetes/manifests.ts';
 import { withMeasured } from './measured.ts';
+import { alertPages } from './monitoring/alert-pages.ts';
+import { grafanaPage } from './monitoring/grafana-page.ts';
 import { ROOT } from './services/place.ts';
 
 /** A file that is written from the tables in the code. */
@@ -30,6 +32,8 @@ export function referencePages(): readonly ReferencePage[] {
     { path: 'docs/errors.md', text: errorsPage() },
     ...eventPages(),
     ...manifestPages(),
+    ...alertPages(),
+    grafanaPage(),
     { path: 'README.md', text: withMeasured(readFileSync(join(ROOT, 'README.md'), 'utf8'), join(ROOT, 'bench', 'results')) },
   ];
 }

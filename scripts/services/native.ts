@@ -7,6 +7,8 @@ import { removeOutsidePostgres } from './postgres.ts';
 import { freePort, isAlive } from './probe.ts';
 import { during, say } from './progress.ts';
 
+const OTHERWISE = 'set DATABASE_URL, REDIS_URL and RABBITMQ_URL to servers you have, start Docker, ';
+
 const portFile = (instance: Instance) => join(PLACE, `${instance.name}.port`);
 
 /** The port an instance was given, or the one it would like. */
@@ -21,7 +23,7 @@ export async function isUp(instance: Instance): Promise<boolean> {
 
 /** Starts the private instances that do not run yet. Returns their addresses by variable. */
 export async function upNative(instances: readonly Instance[]): Promise<Record<string, string>> {
-  await installMissing(instances);
+  await installMissing(instances, OTHERWISE);
   const started = await Promise.allSettled(instances.map(upOne));
   const failure = started.find((each) => each.status === 'rejected');
   if (failure !== undefined) throw failure.reason;
