@@ -41,7 +41,7 @@ export async function importDevices(
   store: Store,
   body: Readable,
   owner: Ownership,
-  tenantOf: (stated: string | undefined) => string | null,
+  tenantOf: (stated: string | undefined) => string | undefined,
 ): Promise<ImportReport> {
   const report: ImportReport = { received: 0, created: 0, updated: 0, failed: 0, errors: [] };
   const underWay = new Set<Promise<void>>();
@@ -78,7 +78,7 @@ export async function importDevices(
   return { ...report, errors: report.errors.sort((a, b) => a.line - b.line) };
 }
 
-function readLine(line: Line, tenantOf: (stated: string | undefined) => string | null, report: ImportReport): Checked | undefined {
+function readLine(line: Line, tenantOf: (stated: string | undefined) => string | undefined, report: ImportReport): Checked | undefined {
   const fail = (message: string, code = 'VALIDATION_FAILED') => addError(report, line.number, code, message);
   if (line.text === undefined) return fail('the line is too long');
   const value = parse(line.text);
@@ -91,7 +91,7 @@ function readLine(line: Line, tenantOf: (stated: string | undefined) => string |
     const device: DeviceWords = {
       ...checked.data,
       id: checked.data.id.toLowerCase(),
-      tenantId: tenantOf(checked.data.tenantId) ?? undefined,
+      tenantId: tenantOf(checked.data.tenantId),
     };
     return { line: line.number, id: device.id, json: JSON.stringify(device) };
   } catch (error) {

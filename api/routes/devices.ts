@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { SchedulerError } from '../../shared/errors.ts';
 import { changeDevice, upsertDevices } from '../../shared/store/fleet.ts';
-import { ownershipOf, tenantFor } from '../caller.ts';
+import { ownershipOf, tenantOfDevice } from '../caller.ts';
 import type { ServerDeps } from '../deps.ts';
 import { deviceBody } from '../device-schema.ts';
 import { success, successOf } from '../envelope.ts';
@@ -65,7 +65,7 @@ function putDevice(api: Api, deps: ServerDeps): void {
       if (request.body.id !== undefined && request.body.id.toLowerCase() !== id.toLowerCase()) {
         throw invalidFields([{ field: 'id', problem: 'is not the one of the path' }]);
       }
-      const tenantId = tenantFor(request.caller, request.body.tenantId) ?? undefined;
+      const tenantId = tenantOfDevice(request.caller, request.body.tenantId);
       const device = { ...request.body, id: id.toLowerCase(), tenantId };
       const { created, held, foreign } = await upsertDevices(deps.store, [JSON.stringify(device)], ownershipOf(request.caller));
       if (foreign.length > 0) throw new SchedulerError('FORBIDDEN', { messages: [OTHER_TENANT] });

@@ -10,17 +10,17 @@ import { noteShown, readReservation } from '../../shared/store/read-reservations
 import type { ReservationRecord } from '../../shared/store/reservation-rows.ts';
 import { type ReserveOutcome, reserve } from '../../shared/store/reserve.ts';
 import { requestIdFor } from '../ask-allocation.ts';
-import { assertMayActFor, reachOf, tenantFor, tierFor } from '../caller.ts';
+import { assertMayActFor, reachOf, tierFor } from '../caller.ts';
 import type { ServerDeps } from '../deps.ts';
 import { success, successOf } from '../envelope.ts';
-import { assertOwnTenant } from '../own-tenant.ts';
 import { traceIdOf } from '../request-context.ts';
 import { reservationAnswer, seriesAnswer, viewReservation, viewWholeReservation, wholeReservation } from '../reservation-view.ts';
-import { type Api, errorAnswers, idParams, noQuery } from '../route-schema.ts';
+import { type Api, errorAnswers, idParams, noQuery, TENANT_RULE } from '../route-schema.ts';
+import { tenantFor } from '../tenant-for.ts';
 
 const body = z.strictObject({
   userId: partyId,
-  tenantId: partyId.optional(),
+  tenantId: partyId.optional().describe(TENANT_RULE),
   userTier: z.enum(TIER_WORDS).optional().describe('Services only'),
   ...askedReservation.shape,
 });
@@ -59,8 +59,8 @@ export function reservationRoutes(api: Api, deps: ServerDeps): void {
       const { userId, tenantId, userTier, ...asked } = request.body;
       const { caller } = request;
       assertMayActFor(caller, userId);
-      const who = { userId, tenantId: tenantFor(caller, tenantId), tier: tierFor(caller, userId, userTier) };
-      await assertOwnTenant(deps, caller, userId);
+      const tier = tierFor(caller, userId, userTier);
+      const who = { userId, tenantId: await tenantFor(store, caller, userId, tenantId), tier };
       const [id, traceId] = [requestIdFor(request.heldKey), traceIdOf(request.headers, request.id)];
       const data =
         asked.recurrence === undefined ? await bookOne(id, who, asked, traceId) : await bookMany(id, who, asked, asked.recurrence, traceId);

@@ -106,6 +106,18 @@ describe('PUT /scheduler/devices/:id', () => {
   });
 });
 
+describe('a super admin', () => {
+  test('of a tenant takes no device over for it', async () => {
+    const root = await asUser('root', { isSuperAdmin: true, tenantId: 't1' });
+    const [shared, foreign] = [randomUUID(), randomUUID()];
+    await put(shared, PHONE);
+    await put(shared, PHONE, root);
+    await put(foreign, { ...PHONE, tenantId: 't2' }, root);
+    await put(foreign, PHONE, root);
+    expect([(await find(shared)).tenantId, (await find(foreign)).tenantId]).toEqual([null, 't2']);
+  });
+});
+
 describe('draining, activating and deleting', () => {
   test('a drained device keeps its lease and gets no new one until it is activated', async () => {
     const [id] = await bench.addDevices(1);

@@ -341,11 +341,12 @@ describe('an order', () => {
   test('gets a device, is told which, once, and gives it back', async () => {
     await addDevices(wired.store, alike(1));
     const [sagaId, userId] = [randomUUID(), someone()];
+    await db().user.create({ data: { id: userId, tenantId: 'acme' } });
     const eventId = await bench.publish('device.allocate.requested', { sagaId, orderId: 'o1', userId, planId: 'p' });
     await bench.publish('device.allocate.requested', { sagaId, orderId: 'o1', userId, planId: 'p' }, eventId);
     const answer = (await answerTo(sagaId)) as { deviceId: string };
     expect(answer).toMatchObject({ sagaId, orderId: 'o1', userId, success: true, deviceId: expect.any(String) });
-    expect(await db().allocation.count({ where: { userId } })).toBe(1);
+    expect(await db().allocation.findMany({ where: { userId } })).toMatchObject([{ tenantId: 'acme' }]);
     await say('device.release', { deviceId: answer.deviceId, userId: someone(), reason: 'not mine' });
     expect(await ends(userId)).toEqual([null]);
     await say('device.release', { deviceId: answer.deviceId, userId, reason: 'over' });

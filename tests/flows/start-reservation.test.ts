@@ -422,8 +422,10 @@ describe('the client', () => {
     const reservedStartTime = new Date(Date.now() + 3_600_000).toISOString();
     try {
       const asked = { reservationId, reservedStartTime, durationMinutes: 30 };
+      await bench.store.prisma.user.create({ data: { id: 'ann', tenantId: 'acme' } });
       const first = await client.reserve('ann', asked, { timeoutMs: 20_000 });
       expect(first).toMatchObject({ status: 'reserved', reservationId, reservedStartTime });
+      expect(await bench.store.prisma.reservation.findUnique({ where: { id: reservationId } })).toMatchObject({ tenantId: 'acme' });
       expect(await client.reserve('ann', asked, { timeoutMs: 20_000 })).toEqual(first);
       expect(await client.reserve('ann', { reservedStartTime, durationMinutes: 30 }, { timeoutMs: 20_000 })).toMatchObject({
         status: 'refused',
