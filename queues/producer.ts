@@ -20,7 +20,7 @@ import { type NewReserve, reserveJob } from './jobs/reserve.ts';
 import { createMemoryGuard, FULL } from './memory-guard.ts';
 import { QUEUES, type QueueName } from './names.ts';
 import { type ScheduleState, toScheduleState } from './schedule-state.ts';
-import { RESERVATION_SCHEDULES, type ScheduledJobName } from './schedules.ts';
+import { RELAY_SCHEDULES, RESERVATION_SCHEDULES, type Schedule, type ScheduledJobName } from './schedules.ts';
 
 /** What is needed of a logger here. */
 interface WarnLog {
@@ -114,7 +114,12 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
   const reservations = open<NewReserve>(QUEUES.reserve);
   const joins = open<NewJoin>(QUEUES.join);
   const looks = open<MaintenancePayload>(QUEUES.reservations);
-  const queueOf = (name: ScheduledJobName) => (RESERVATION_SCHEDULES.some((schedule) => schedule.name === name) ? looks : maintenance);
+  const ticks = open<MaintenancePayload>(QUEUES.relay);
+  const queueOf = (name: ScheduledJobName) => {
+    const isOf = (schedules: readonly Schedule[]) => schedules.some((schedule) => schedule.name === name);
+    if (isOf(RELAY_SCHEDULES)) return ticks;
+    return isOf(RESERVATION_SCHEDULES) ? looks : maintenance;
+  };
   const jobKeys = `${prefix}:${QUEUES.allocate}`;
 
   const memory = createMemoryGuard(redis, (error) => logger.warn({ err: error }, 'the memory of Redis could not be looked at'));
@@ -241,7 +246,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
       asQueueError(() => addAll(joins, [{ name: joinJob.name, data, opts: { ...joinJob.options, jobId: joinJob.idOf(data) } }])),
     schedules: () =>
       asQueueError(async () => {
-        const schedulers = await Promise.all([maintenance, looks].map((queue) => queue.getJobSchedulers(0, -1)));
+        const schedulers = await Promise.all([maintenance, looks, ticks].map((queue) => queue.getJobSchedulers(0, -1)));
         return schedulers.flat().map(toScheduleState);
       }),
     hasJob: (queue, id) => asQueueError(async () => (await redis.exists(`${prefix}:${queue}:${id}`)) === 1),
@@ -250,7 +255,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
     asked: (requestId) => asQueueError(() => asked(requestId)),
     waiting: () => asQueueError(async () => (await redis.zcard(`${jobKeys}:prioritized`)) + (await redis.llen(`${jobKeys}:wait`))),
     close: async () => {
-      for (const queue of [allocations, releases, extensions, deliveries, notices, events, maintenance, reservations, joins, looks])
+      for (const queue of [allocations, releases, extensions, deliveries, notices, events, maintenance, reservations, joins, looks, ticks])
         await queue.close();
     },
   };

@@ -40,7 +40,17 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
   life.onClose('counter of jobs', jobs.close);
 
   const broker = { url: config.RABBITMQ_URL };
-  const relay = await startRelay({ store, deliveries, jobs, subscriber, prefix, logger, metrics, broker });
+  const relay = await startRelay({
+    store,
+    deliveries,
+    jobs,
+    subscriber,
+    prefix,
+    logger,
+    metrics,
+    broker,
+    schedule: { redisAddress: address, redis, metrics },
+  });
   life.onClose('relay', relay.close);
 
   const health = () => ({ broker: ['ready', 'off', 'blocked'].includes(relay.brokerState()) });
