@@ -17,6 +17,15 @@ for i = 2, #ARGV do
 end
 return forgotten`);
 
+/**
+ * Forgets a job that has failed for good, so that asking again under its id asks again; any other is left alone.
+ * KEYS failed set; ARGV key prefix of jobs, id. Answers whether it did.
+ */
+export const FORGET_FAILED = createScript(`
+if redis.call('ZREM', KEYS[1], ARGV[2]) == 0 then return 0 end
+redis.call('DEL', ARGV[1] .. ARGV[2], ARGV[1] .. ARGV[2] .. ':logs')
+return 1`);
+
 /** Which jobs exist and are not finished. ARGV key prefix of jobs, then ids. Answers their ids. */
 export const UNDER_WAY = createScript(`
 local found = {}

@@ -5,7 +5,7 @@ import type { AllocationRequest } from '../shared/allocation/facts.ts';
 import { SchedulerError } from '../shared/errors.ts';
 import { type Asker, placeInFairOrder } from './fair-order.ts';
 import type { Place } from './fair-order-model.ts';
-import { FORGET_FINISHED, UNDER_WAY } from './job-scripts.ts';
+import { FORGET_FAILED, FORGET_FINISHED, UNDER_WAY } from './job-scripts.ts';
 import { type AllocatePayload, allocateJob, type NewAllocate } from './jobs/allocate.ts';
 import { allocateBatchJob, type NewAllocateBatch } from './jobs/allocate-batch.ts';
 import { type CancelPayload, cancelJob } from './jobs/cancel.ts';
@@ -73,6 +73,8 @@ export interface Producer {
   runNow(name: ScheduledJobName): Promise<void>;
   /** The schedules as Redis has them; one that is missing is put back by the maintenance worker. */
   schedules(): Promise<ScheduleState[]>;
+  /** Forgets a job that has failed for good: it would keep its id from being used again for as long as it is kept. */
+  forgetFailed(queue: QueueName, id: string): Promise<void>;
   /** Whether a job exists, finished ones included. */
   hasJob(queue: QueueName, id: string): Promise<boolean>;
   /** Which of these requests have an allocate job that is waiting, running or to be retried. */
@@ -249,6 +251,8 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
         const schedulers = await Promise.all([maintenance, looks, ticks].map((queue) => queue.getJobSchedulers(0, -1)));
         return schedulers.flat().map(toScheduleState);
       }),
+    forgetFailed: (queue, id) =>
+      asQueueError(async () => void (await FORGET_FAILED.run(redis, [`${prefix}:${queue}:failed`], [`${prefix}:${queue}:`, id]))),
     hasJob: (queue, id) => asQueueError(async () => (await redis.exists(`${prefix}:${queue}:${id}`)) === 1),
     underWay: (requestIds) => asQueueError(() => underWay(requestIds)),
     failed: (limit) => asQueueError(() => failed(limit)),
