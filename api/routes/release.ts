@@ -16,8 +16,12 @@ const WAIT_MS = 5_000;
 
 const body = z
   .strictObject({
-    deviceId: z.guid().optional().describe('Means the newest allocation of this device that the caller may release, ended or not'),
-    allocationId: z.guid().optional().describe('Instead of `deviceId`'),
+    deviceId: z
+      .guid()
+      .toLowerCase()
+      .optional()
+      .describe('Means the newest allocation of this device that the caller may release, ended or not'),
+    allocationId: z.guid().toLowerCase().optional().describe('Instead of `deviceId`'),
     fence: z
       .int()
       .min(1)
