@@ -1,7 +1,7 @@
 import type { Config } from '../../shared/config.ts';
 import { checkInvariants } from '../../shared/store/invariants.ts';
 import { createStore } from '../../shared/store/store.ts';
-import type { Finding } from './compare.ts';
+import type { Finding } from './finding.ts';
 
 /** Long enough for a full read of everything a run leaves, ms. */
 const STATEMENT_MS = 60_000;
