@@ -20,7 +20,7 @@ export async function checkStore(databaseUrl: string, config: Config): Promise<F
     return checks.map(({ name, ok, violations, sample }) => ({
       name,
       ok,
-      seen: violations === 0 ? 'no violation' : `${violations} violations, such as ${sample.join(', ')}`,
+      seen: violations === 0 ? '' : `${violations} violations, such as ${sample.join(', ')}`,
     }));
   } finally {
     await store.close();

@@ -1,4 +1,4 @@
-import { connect, type Message } from 'amqplib';
+import { type ChannelModel as Connection, connect, type Message } from 'amqplib';
 import { CONSUMED_QUEUES } from '../../shared/consumed/topics.ts';
 import { DEAD_LETTER_EXCHANGE, EVENT_EXCHANGE } from '../../shared/events.ts';
 
@@ -87,21 +87,26 @@ export async function openEventDesk(rabbitmqUrl: string): Promise<EventDesk> {
  * Whether a cluster listens to the events of this RabbitMQ already. Its queues and ours have the same names: it would take
  * half of what is meant for ours.
  */
-export async function isListenedTo(rabbitmqUrl: string): Promise<boolean> {
+export async function isListenedTo(rabbitmqUrl: string, queuePrefix = 'scheduler'): Promise<boolean> {
   const connection = await connect(rabbitmqUrl);
   try {
-    for (const name of CONSUMED_QUEUES) {
-      const channel = await connection.createChannel();
-      // A queue that is missing is told by the end of the channel, which is expected on a RabbitMQ nobody has used yet.
-      channel.on('error', () => undefined);
-      const consumers = await channel
-        .checkQueue(`scheduler.${name}`)
-        .then(({ consumerCount }) => consumerCount)
-        .catch(() => 0);
-      if (consumers > 0) return true;
-    }
+    for (const name of CONSUMED_QUEUES) if ((await consumersOf(connection, `${queuePrefix}.${name}`)) > 0) return true;
     return false;
   } finally {
     await connection.close();
+  }
+}
+
+const NOT_FOUND = 404;
+
+async function consumersOf(connection: Connection, queue: string): Promise<number> {
+  const channel = await connection.createChannel();
+  // It is told by the end of the channel that a queue is missing: nothing to hear of twice.
+  channel.on('error', () => undefined);
+  try {
+    return (await channel.checkQueue(queue)).consumerCount;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === NOT_FOUND) return 0;
+    throw error;
   }
 }

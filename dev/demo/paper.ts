@@ -23,7 +23,7 @@ export function paperOf(out: Pick<NodeJS.WriteStream, 'isTTY' | 'columns'>, noCo
 }
 
 export function heading(title: string, { columns, colours }: Paper): string {
-  const line = '─'.repeat(Math.max(2, columns - title.length - 4));
+  const line = '─'.repeat(Math.max(2, columns - title.length - 1));
   return colours ? `${styled('bold', title)} ${styled('dim', line)}` : `${title} ${line}`;
 }
 

@@ -14,7 +14,7 @@ const facts = {
   warnings: 0,
   logFile: 'log',
   withoutEvents: undefined,
-  invariants: [{ name: 'one live allocation per device', ok: true, seen: 'no violation' }],
+  invariants: [{ name: 'one live allocation per device', ok: true, seen: '' }],
 };
 const plain = (columns: number): Paper => ({ columns, colours: false });
 /** The space between a number and its unit, which does not break, as a usual one. */

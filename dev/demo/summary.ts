@@ -2,13 +2,14 @@ import { amount, bar, percent, spread, spreadInWords, time } from './amounts.ts'
 import type { Outcome } from './compare.ts';
 import { errandRows } from './errands/summarise-errands.ts';
 import type { Finding } from './finding.ts';
-import { grid, heading, list, marked, type Paper, type Row } from './paper.ts';
+import { dim, grid, heading, list, marked, type Paper, type Row } from './paper.ts';
 import { WAYS, type WayName } from './planned-request.ts';
 import { overWays, type Tally, type TenantTally } from './tally.ts';
 
 const WAY_NAMES: Readonly<Record<WayName, string>> = { http: 'HTTP', client: 'client' };
 const MOST_TENANTS = 6;
 const BAR_WIDTH = 24;
+const SIDES = '  planned = told to callers = in the database or outside';
 
 /** What was found besides the counts. */
 export interface SummaryFacts {
@@ -36,7 +37,7 @@ export function summarise(outcome: Outcome, findings: readonly Finding[], facts:
     ...(tally.tenants.size > 0 ? [section('fairness between tenants', tenantGrid(tally, paper))] : []),
     section('the run', list(runRows(tally, facts), paper)),
     section('checked: the rules of the database', marked(facts.invariants, paper)),
-    section('checked: callers, database, neighbours, RabbitMQ agree', marked(findings, paper)),
+    section('checked: callers, database, neighbours, RabbitMQ agree', `${dim(SIDES, paper)}\n${marked(findings, paper)}`),
   ].join('\n\n');
 }
 

@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { type ErrandParts, each } from './errand.ts';
 import { errandUser, PLAN } from './plan.ts';
 
-/** The first begins so long after the start, ms: early, while there are devices; the others follow. */
-const FIRST_MS = 8_000;
+/** The first begins so long after the start, ms, the others follow. */
+const FIRST_MS = 12_000;
 const APART_MS = 600;
 /** How long a booked device is used before it is given back, ms. */
 const USED_MS = 4_000;
