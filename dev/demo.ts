@@ -18,7 +18,10 @@ let cluster: Cluster | undefined;
 let code = 1;
 
 onStopSignals(
-  () => void end(),
+  () => {
+    if (!stopping.signal.aborted) say('\nstopping …');
+    void end();
+  },
   () => process.exit(1),
 );
 await run(optionsFrom(process.argv.slice(2)));

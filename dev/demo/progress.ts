@@ -8,6 +8,7 @@ export interface Progress {
   phase(text: string): void;
   /** A line that stays, with the time it was said at. */
   note(text: string): void;
+  /** Says how it stands once more, and then nothing. A second call does nothing. */
   stop(): void;
 }
 
@@ -20,6 +21,7 @@ const BAR_WIDTH = 16;
 export function showProgress(tally: Tally, requests: number, out: NodeJS.WriteStream, paper: Paper): Progress {
   const startedAt = performance.now();
   let now = '';
+  let isOver = false;
   const clear = out.isTTY ? '\r\u001b[2K' : '';
   const clock = () => `${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(6)} s`;
   const show = () => {
@@ -34,9 +36,11 @@ export function showProgress(tally: Tally, requests: number, out: NodeJS.WriteSt
     },
     note: (text) => {
       out.write(`${clear}${dim(clock(), paper)}  • ${text}\n`);
-      if (out.isTTY) show();
+      if (out.isTTY && !isOver) show();
     },
     stop: () => {
+      if (isOver) return;
+      isOver = true;
       clearInterval(timer);
       show();
       if (out.isTTY) out.write('\n');

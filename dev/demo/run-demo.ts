@@ -82,6 +82,7 @@ export async function runDemo(run: DemoRun): Promise<DemoResult> {
   say(`\n${heading('live', paper)}`);
   const tally = createTally();
   const progress = showProgress(tally, prepared.requests, run.out, paper);
+  run.stopping.addEventListener('abort', progress.stop, { once: true });
   const events = config.RABBITMQ_URL === '' ? undefined : await openEventDesk(config.RABBITMQ_URL);
   const stage = { ...up, tally, progress, events, withoutEvents };
   up.deaths.begin(progress.note);

@@ -43,13 +43,13 @@ export interface Desk {
   send<T>(path: string, body: object, answer: z.ZodType<T>): Promise<T>;
   /** Sends what may be refused. @returns the refusal; undefined when there was none */
   trySend(path: string, body: object): Promise<Refused | undefined>;
-  /** Looks every half second until there is something. @throws Error naming `what` after two minutes */
+  /** Looks every half second until there is something. @throws Error naming `what` after four minutes */
   until<T>(what: string, look: () => Promise<T | undefined>): Promise<T>;
   pause(ms: number): Promise<void>;
 }
 
 const LOOK_EVERY_MS = 500;
-const PATIENCE_MS = 120_000;
+const PATIENCE_MS = 240_000;
 const SMALLEST_CORES = 2;
 
 export function createDesk(call: ServiceCall, tally: Tally, stopping: AbortSignal): Desk {
@@ -74,7 +74,7 @@ export function createDesk(call: ServiceCall, tally: Tally, stopping: AbortSigna
     for (;;) {
       const seen = await look();
       if (seen !== undefined) return seen;
-      if (performance.now() > last) throw new Error(`not in two minutes: ${what}`);
+      if (performance.now() > last) throw new Error(`not in four minutes: ${what}`);
       await wait(LOOK_EVERY_MS);
     }
   }
