@@ -1,5 +1,5 @@
 import { bar, time } from './amounts.ts';
-import { dim, type Paper } from './paper.ts';
+import { dim, type Paper, wrap } from './paper.ts';
 import { overWays, percentile, type Tally } from './tally.ts';
 
 /** Says how far the run is: one line rewritten for a person at a terminal, else a line now and then. */
@@ -16,6 +16,8 @@ const TERMINAL_MS = 200;
 const LINES_MS = 5_000;
 const RECENT = 500;
 const BAR_WIDTH = 16;
+/** As wide as the clock and the dot in front of a note. */
+const NOTE_INDENT = 12;
 
 /** @param requests  how many there will be */
 export function showProgress(tally: Tally, requests: number, out: NodeJS.WriteStream, paper: Paper): Progress {
@@ -35,7 +37,9 @@ export function showProgress(tally: Tally, requests: number, out: NodeJS.WriteSt
       now = text;
     },
     note: (text) => {
-      out.write(`${clear}${dim(clock(), paper)}  • ${text}\n`);
+      const [first = '', ...rest] = wrap(text, paper.columns - NOTE_INDENT);
+      const lines = [`${dim(clock(), paper)}  • ${first}`, ...rest.map((line) => `${' '.repeat(NOTE_INDENT)}${line}`)];
+      out.write(`${clear}${lines.join('\n')}\n`);
       if (out.isTTY && !isOver) show();
     },
     stop: () => {
@@ -57,7 +61,7 @@ export function progressLine(
   const share = tally.sent / Math.max(1, requests);
   const parts = [
     clock,
-    phase,
+    phase.slice(0, Math.max(0, width - clock.length - 2)),
     ...(share < 1 ? [`▕${bar(share, BAR_WIDTH).padEnd(BAR_WIDTH)}▏${Math.floor(share * 100)} %`] : []),
     `granted ${overWays(tally, 'granted')}`,
     `held ${tally.heldNow}`,
