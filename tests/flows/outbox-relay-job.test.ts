@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { createJobCounter } from '../../queues/count-jobs.ts';
 import { createProducer } from '../../queues/producer.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { createMetrics, type Metrics } from '../../shared/metrics.ts';
@@ -40,12 +41,25 @@ async function start(): Promise<{ relay: Relay; metrics: Metrics; close: () => P
   const metrics = createMetrics('test');
   const producer = createProducer({ redis, prefix, maxWaitingJobs: 1_000, logger });
   const deliveries = deliveryQueueOf(producer, redis, prefix);
+  const counter = createJobCounter(redis, prefix);
   const schedule = { redis, redisAddress: redisAddress(), metrics };
   const broker = { url: rabbitmqUrl() };
-  const relay = await startRelay({ store, deliveries, subscriber, prefix, logger, metrics, broker, netMs: 600_000, schedule });
+  const relay = await startRelay({
+    store,
+    deliveries,
+    jobs: counter,
+    subscriber,
+    prefix,
+    logger,
+    metrics,
+    broker,
+    netMs: 600_000,
+    schedule,
+  });
   let closed: Promise<void> | undefined;
   const shut = async () => {
     await relay.close();
+    await counter.close();
     await producer.close();
     for (const connection of [redis, subscriber]) closeRedis(connection);
   };
