@@ -57,7 +57,12 @@ export async function once(
 ): Promise<EventResult> {
   const effect = await parts.store.transaction(async (tx) => ((await takeEvent(tx, eventId, topic)) ? work(tx) : undefined));
   if (effect === undefined) return { status: 'duplicate' };
-  await announce(parts.redis, parts.prefix, { availability: true, outbox: true, outcomes: [] }, parts.logger);
-  if (effect.freed !== undefined) await parts.capacity.changed(effect.freed);
+  await tellFreed(parts, effect.freed ?? {});
   return { ...effect.detail, status: 'done' };
+}
+
+/** Tells the others, after the commit: the lists of available devices, the relay, and who waits for what has become free. */
+export async function tellFreed({ redis, prefix, capacity, logger }: EventParts, freed: CapacityChange): Promise<void> {
+  await announce(redis, prefix, { availability: true, outbox: true, outcomes: [] }, logger);
+  await capacity.changed(freed);
 }

@@ -41,7 +41,7 @@ export async function startMaintenance(deps: MaintenanceDependencies): Promise<{
     schedules: deps.schedules,
     everyMs: deps.keepEveryMs ?? 15_000,
     onLost: async () => {
-      await reconcile(deps, new AbortController().signal);
+      await reconcile({ ...deps, capacity }, new AbortController().signal);
     },
     logger,
   });
