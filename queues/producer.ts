@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { Queue } from 'bullmq';
 import type { Cluster, Redis } from 'ioredis';
 import { withoutDefaults } from '../shared/allocation/asked.ts';
@@ -69,6 +70,8 @@ export interface Producer {
   join(payload: NewJoin): Promise<void>;
   /** Hands on an event of another service. Throws OVERLOADED while too many wait. */
   event(payload: EventPayload): Promise<void>;
+  /** Has the holders and reservations of devices looked after that were changed by a door of ours. Never OVERLOADED: the rows are written. */
+  settleDevices(deviceIds: readonly string[]): Promise<void>;
   /** Runs a scheduled job now, beside its schedule. */
   runNow(name: ScheduledJobName): Promise<void>;
   /** The schedules as Redis has them; one that is missing is put back by the maintenance worker. */
@@ -90,6 +93,9 @@ export interface Producer {
 
 /** Jobs added by one pipeline. */
 const BULK = 500;
+
+/** Under this the inbox notes what our own doors have changed of a device. */
+const SETTLED = 'scheduler.device.changed';
 
 /** Events waiting above which more are left in RabbitMQ, which has disks for that. */
 const MAX_WAITING_EVENTS = 10_000;
@@ -200,8 +206,14 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
   async function event(data: EventPayload): Promise<void> {
     if ((await redis.llen(`${prefix}:${QUEUES.event}:wait`)) >= MAX_WAITING_EVENTS)
       throw new SchedulerError('OVERLOADED', { details: { max: MAX_WAITING_EVENTS }, retryAfter: 1 });
-    await addAll(events, [{ name: eventJob.name, data, opts: { ...eventJob.options, jobId: eventJob.idOf(data) } }]);
+    await addAll(events, [eventEntry(data)]);
   }
+
+  const settleDevices = (deviceIds: readonly string[]) =>
+    addAll(
+      events,
+      deviceIds.map((deviceId) => eventEntry({ eventId: randomUUID(), topic: SETTLED, action: { action: 'settle-device', deviceId } })),
+    );
 
   async function deliver(payloads: readonly DeliverPayload[]): Promise<void> {
     const entryOf = (data: DeliverPayload) => ({
@@ -239,6 +251,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
     settleExtend: (extendId) => asQueueError(() => settleExtend(extendId)),
     deliver: (payloads) => asQueueError(() => deliver(payloads)),
     event: (payload) => asQueueError(() => event(payload)),
+    settleDevices: (deviceIds) => asQueueError(() => settleDevices(deviceIds)),
     runNow: (name) => asQueueError(() => addAll(queueOf(name), [{ name, data: { by: 'operator' }, opts: maintenanceJob.options }])),
     reserve: (data) =>
       asQueueError(() =>
@@ -273,6 +286,10 @@ async function addAll<Payload>(queue: Queue<Payload, unknown, string>, entries: 
   if (first === undefined) return;
   if (entries.length === 1) await queue.add(first.name, first.data, first.opts);
   else for (let from = 0; from < entries.length; from += BULK) await queue.addBulk(entries.slice(from, from + BULK));
+}
+
+function eventEntry(data: EventPayload) {
+  return { name: eventJob.name, data, opts: { ...eventJob.options, jobId: eventJob.idOf(data) } };
 }
 
 function allocateEntry(request: NewAllocate, place: Place | undefined) {

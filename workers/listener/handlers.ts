@@ -4,7 +4,7 @@ import { CONSUMED_TOPICS, isConsumedTopic } from '../../shared/consumed/topics.t
 import { messageOf } from '../../shared/errors.ts';
 import { checked, type JobHandler } from '../../shared/run/queue-worker.ts';
 import { answerEvent } from '../../shared/store/event-effects.ts';
-import { changeHealth, changeStatus, putDevice, takeOut } from './change-device.ts';
+import { changeHealth, changeStatus, putDevice, settleDevice } from './change-device.ts';
 import { blockUser, clearArrears, countFailedPayment, limitUser, putInArrears, unblockUser, warnOfBalance } from './change-user.ts';
 import type { Consumed, EventParts, EventResult } from './event-parts.ts';
 import { allocateOrder, releaseOrder } from './serve-order.ts';
@@ -17,7 +17,7 @@ type Handlers = {
 const HANDLERS: Handlers = {
   'put-device': putDevice,
   'set-device-status': changeStatus,
-  'take-device-out': takeOut,
+  'settle-device': settleDevice,
   'note-health': changeHealth,
   'block-user': blockUser,
   'unblock-user': unblockUser,

@@ -1,6 +1,5 @@
 import { requestOf } from '../../queues/jobs/allocate.ts';
 import type { Producer } from '../../queues/producer.ts';
-import type { Logger } from '../../shared/logger.ts';
 import type { Metrics } from '../../shared/metrics.ts';
 import { readKnownRequests } from '../../shared/store/batch-rows.ts';
 import { closeStuckReservations } from '../../shared/store/close-stuck-reservations.ts';
@@ -11,12 +10,13 @@ import { readRuns } from '../../shared/store/scheduled-runs.ts';
 import type { Store } from '../../shared/store/store.ts';
 import { tidyStrategies } from '../../shared/store/strategies.ts';
 import { claimUndecided, timeOutRequests, type UndecidedRequest } from '../../shared/store/undecided.ts';
+import { unsettledDevices } from '../../shared/store/unsettled-devices.ts';
+import { type TellParts, tellFreed } from './tell-freed.ts';
 
-export interface ReconcileParts {
+export interface ReconcileParts extends TellParts {
   readonly store: Store;
   readonly producer: Producer;
   readonly metrics: Metrics;
-  readonly logger: Logger;
   /** A request is looked after once its job had this long to run, s; 10 unless said otherwise. */
   readonly graceSeconds?: number;
 }
@@ -38,6 +38,7 @@ export interface Reconciled {
   readonly jobsRevived: number;
   readonly holdsRepaired: number;
   readonly reservationsClosed: number;
+  readonly devicesSettled: number;
   readonly usesReported: number;
   readonly holdsCheckedTo: string | null;
   readonly usageCheckedTo: string | null;
@@ -46,7 +47,8 @@ export interface Reconciled {
 /**
  * Repairs what a lost Redis or a killed process left behind: pending requests without a job are handed out again, oldest
  * first; requests past their deadline are ended; jobs of a client that failed before there was a row are tried again;
- * devices say what their allocations say; reservations do not outlive their allocations; use that was not reported is. Running a request twice changes nothing, so a doubt is resolved by handing it out.
+ * devices say what their allocations say; reservations do not outlive their allocations; nobody holds a device that is out of service;
+ * use that was not reported is. Running a request twice changes nothing, so a doubt is resolved by handing it out.
  */
 export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Promise<Readonly<Record<keyof Reconciled, unknown>>> {
   const timedOut = (await timeOutRequests(parts.store, BATCH)).length;
@@ -60,7 +62,11 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
   const jobsRevived = await reviveJobs(parts);
   const last = await lastResult(parts.store);
   const holds = await repairHolds(parts.store, checkedTo(last, 'holdsCheckedTo'), HOLDS);
-  const closed = await closeStuckReservations(parts.store, BATCH);
+  const { closed, freed } = await closeStuckReservations(parts.store, BATCH);
+  const regained = [...holds.repaired, ...freed];
+  if (regained.length > 0) await tellFreed(parts, { devices: regained });
+  const settled = await unsettledDevices(parts.store, parts.graceSeconds ?? GRACE_S, BATCH);
+  await parts.producer.settleDevices(settled);
   const usage = await repairUsage(parts.store, checkedTo(last, 'usageCheckedTo'), USES);
   await forgetUnstuck(parts.store);
   await tidy(parts);
@@ -70,9 +76,10 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
     jobsRevived,
     holdsRepaired: holds.repaired.length,
     reservationsClosed: closed.length,
+    devicesSettled: settled.length,
     usesReported: usage.repaired.length,
   };
-  note(parts, repairs, { devices: holds.repaired, reservations: closed, allocations: usage.repaired });
+  note(parts, repairs, { devices: [...holds.repaired, ...settled], reservations: closed, allocations: usage.repaired });
   return { ...repairs, holdsCheckedTo: holds.checkedTo, usageCheckedTo: usage.checkedTo };
 }
 
@@ -83,6 +90,7 @@ const COUNTED = {
   jobsRevived: 'job-revived',
   holdsRepaired: 'hold-repaired',
   reservationsClosed: 'reservation-closed',
+  devicesSettled: 'device-settled',
   usesReported: 'use-reported',
 } as const satisfies Partial<Record<keyof Reconciled, string>>;
 
