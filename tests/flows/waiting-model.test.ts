@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { JoinPayload } from '../../queues/jobs/join.ts';
-import { TIER_PRIORITY, TIERS, type Tier } from '../../shared/allocation/tier.ts';
+import { TIER_PRIORITY } from '../../shared/allocation/tier.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { createMetrics } from '../../shared/metrics.ts';
 import { RESOURCE_BASED } from '../../shared/placement/strategy.ts';
@@ -28,21 +28,19 @@ import { openRedis, redisAddress } from '../support/open-redis.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { createTestPrefix } from '../support/redis.ts';
 import { type ModelDevice, type ModelEntryRow, type ModelScope, type ModelWish, WaitingModel } from '../support/waiting-model.ts';
+import {
+  ASKS,
+  type Death,
+  FLEET,
+  REQUESTS,
+  type Taken,
+  TENANTS,
+  USERS,
+  type WaitingStep,
+  type WaitingStory,
+  waitingStories,
+} from '../support/waiting-stories.ts';
 
-/** Three of one tenant, five of none. */
-const USERS = ['ann', 'ada', 'art', 'bob', 'cyd', 'dan', 'eve', 'fay'] as const;
-const TENANTS: Readonly<Record<string, string>> = { ann: 'acme', ada: 'acme', art: 'acme' };
-/** Of each user two, of which one at a time may wait. */
-const REQUESTS = 16;
-/** What is asked for by who does not wait: the first for any device, and so on. */
-const ASKS = [undefined, 'phone', 'phone', 'tablet', undefined] as const;
-/** Few, and no two of a size: which one somebody gets is not left to chance. */
-const FLEET = [
-  { type: 'phone', cpuCores: 2 },
-  { type: 'phone', cpuCores: 4 },
-  { type: 'phone', cpuCores: 6, tenantId: 'acme' },
-  { type: 'tablet', cpuCores: 8 },
-] as const;
 const POLICY = { quotaAllowOnError: false, fallbackMaxDevices: 1, billingAllowOnError: true, strategy: RESOURCE_BASED };
 
 const corner = createTestPrefix();
@@ -72,70 +70,6 @@ afterAll(async () => {
 /** What has happened in all stories together. */
 const seen: Record<string, number> = {};
 
-type Step =
-  | { readonly kind: 'join'; readonly request: number }
-  | { readonly kind: 'cancel'; readonly request: number; readonly by: number }
-  | { readonly kind: 'ask'; readonly ask: number }
-  | { readonly kind: 'free'; readonly device: number }
-  | { readonly kind: 'change'; readonly device: number; readonly to: 'down' | 'up' | 'drain' | 'activate' }
-  | { readonly kind: 'quota'; readonly user: number; readonly devices: number }
-  | { readonly kind: 'time'; readonly minutes: number }
-  | { readonly kind: 'look' };
-
-/** Where the process is killed: in front of which statement of the command, or of the wake-up after it, or between the two. */
-type Death = { readonly in: 'command' | 'wake-up'; readonly statement: number } | { readonly in: 'between' };
-
-interface Taken {
-  readonly step: Step;
-  readonly dies: Death | undefined;
-  /** The command comes a second time: after the first, or at the same moment. */
-  readonly again: 'no' | 'later' | 'at once';
-}
-
-interface Story {
-  readonly tiers: readonly Tier[];
-  readonly wishes: readonly Pick<ModelWish, 'deviceType' | 'minCpu' | 'maxWaitMinutes'>[];
-  readonly steps: readonly Taken[];
-}
-
-const request = fc.nat(REQUESTS - 1);
-const device = fc.nat(FLEET.length - 1);
-const statement = fc.integer({ min: 1, max: 7 });
-const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 10, arbitrary: fc.record({ kind: fc.constant('join' as const), request }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('cancel' as const), request, by: fc.constantFrom(0, 0, 0, 1) }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('ask' as const), ask: fc.nat(ASKS.length - 1) }) },
-  { weight: 6, arbitrary: fc.record({ kind: fc.constant('free' as const), device }) },
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      kind: fc.constant('change' as const),
-      device,
-      to: fc.constantFrom('down', 'up', 'up', 'drain', 'activate', 'activate'),
-    }),
-  },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('quota' as const), user: fc.nat(USERS.length - 1), devices: fc.nat(2) }) },
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant('time' as const), minutes: fc.constantFrom(1, 5, 7, 16) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('look' as const) }) },
-);
-const death: fc.Arbitrary<Death> = fc.oneof(
-  fc.record({ in: fc.constantFrom('command' as const, 'wake-up' as const), statement }),
-  fc.record({ in: fc.constant('between' as const) }),
-);
-const wish = fc.record({
-  deviceType: fc.constantFrom(undefined, 'phone' as const, 'tablet' as const),
-  minCpu: fc.constantFrom(0, 0, 3, 5),
-  maxWaitMinutes: fc.constantFrom(10, 30, 60, 120),
-});
-const stories: fc.Arbitrary<Story> = fc.record({
-  tiers: fc.array(fc.constantFrom(...TIERS), { minLength: REQUESTS, maxLength: REQUESTS }),
-  wishes: fc.array(wish, { minLength: REQUESTS, maxLength: REQUESTS }),
-  steps: fc.array(
-    fc.record({ step, dies: fc.option(death, { nil: undefined, freq: 3 }), again: fc.constantFrom('no', 'no', 'later', 'at once') }),
-    { minLength: 10, maxLength: 40, size: 'max' },
-  ),
-});
-
 /** What a command does: it writes, and then says what has changed, which may get lost. */
 interface Command {
   readonly write: (through: Store) => Promise<void>;
@@ -146,7 +80,7 @@ interface Command {
 }
 
 /** One run of a story against database and model. */
-async function play({ tiers, wishes, steps }: Story): Promise<void> {
+async function play({ tiers, wishes, steps }: WaitingStory): Promise<void> {
   await store.transaction((tx) => tx.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox CASCADE`);
   const holders = new Map<string, string>();
   const model = new WaitingModel(await holdFleet(holders));
@@ -173,7 +107,7 @@ async function play({ tiers, wishes, steps }: Story): Promise<void> {
   const serve = async (through: Store, scope: ModelScope, everywhere = false) =>
     void (await match(parts(through), { ...scope, everywhere, most: 50 }));
 
-  function commandOf(taken: Exclude<Step, { kind: 'time' | 'look' }>): Command | undefined {
+  function commandOf(taken: Exclude<WaitingStep, { kind: 'time' | 'look' }>): Command | undefined {
     switch (taken.kind) {
       case 'join':
         return join(taken.request);
@@ -276,7 +210,7 @@ async function play({ tiers, wishes, steps }: Story): Promise<void> {
     };
   }
 
-  function change(given: ModelDevice | undefined, to: Extract<Step, { kind: 'change' }>['to']): Command | undefined {
+  function change(given: ModelDevice | undefined, to: Extract<WaitingStep, { kind: 'change' }>['to']): Command | undefined {
     if (given === undefined) return undefined;
     const { id } = given;
     if (to === 'drain' || to === 'activate')
@@ -423,7 +357,7 @@ async function readRows(): Promise<Record<string, ModelEntryRow>> {
 test('the waiting queue serves whom the model serves, whatever comes in whichever order, twice or half', async () => {
   const seed = Number(process.env['MODEL_SEED'] ?? Date.now() % 2 ** 31);
   process.stdout.write(`waiting-model: seed ${seed} (MODEL_SEED repeats it)\n`);
-  await fc.assert(fc.asyncProperty(stories, play), { seed, numRuns: 20 });
+  await fc.assert(fc.asyncProperty(waitingStories, play), { seed, numRuns: 20 });
   process.stdout.write(`waiting-model: ${JSON.stringify(seen)}\n`);
   // Long enough to make a counterexample small.
 }, 300_000);
