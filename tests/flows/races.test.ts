@@ -4,10 +4,12 @@ import type { GrantedAllocation } from '../../shared/allocation/outcome.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { createMetrics } from '../../shared/metrics.ts';
 import { RESOURCE_BASED } from '../../shared/placement/strategy.ts';
+import { type AskedExtension, extensionIdOf } from '../../shared/renewal/plan-extends.ts';
 import { insertWaiting } from '../../shared/store/begin-waiting.ts';
 import { cancelReservation } from '../../shared/store/change-reservation.ts';
 import { allocationIdOf } from '../../shared/store/commit-grants.ts';
 import { expireDue } from '../../shared/store/expire.ts';
+import { extendGroup } from '../../shared/store/extend-group.ts';
 import { grantGroup } from '../../shared/store/grant-group.ts';
 import { leaveQueue } from '../../shared/store/join-queue.ts';
 import { releaseGroup } from '../../shared/store/release-group.ts';
@@ -22,10 +24,13 @@ import { readInvariants } from '../support/invariants.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { contest, playRounds } from '../support/race.ts';
 import { booked } from '../support/reservation-bench.ts';
+import { RENEWAL } from '../support/wire.ts';
 
 const ROUNDS = 500;
 /** Rounds side by side; each has two transactions open. */
 const AT_ONCE = 8;
+/** Longest time of one test on a busy machine, ms. */
+const PATIENCE_MS = 300_000;
 const ENDING = { cleaningSeconds: 0 };
 const POLICY = { quotaAllowOnError: false, fallbackMaxDevices: 1, billingAllowOnError: true, strategy: RESOURCE_BASED };
 
@@ -103,125 +108,179 @@ async function settleAll(ends: number): Promise<void> {
 }
 
 describe(`in ${ROUNDS} rounds at the same instant, one wins:`, () => {
-  test('of two releases by different callers one ends the allocation, and both are told the same', async () => {
-    const held = await holdAll();
-    await age();
-    const wins = { holder: 0, service: 0 };
-    await playRounds(ROUNDS, AT_ONCE, async (round) => {
-      const { allocationId, deviceId, userId } = held[round] ?? fail();
-      const release =
-        (named: { allocationId: string | undefined; deviceId: string | undefined; userId: string | null }) => (through: Store) =>
-          releaseGroup(through, [{ ...named, releaseId: randomUUID(), tenantId: null, fence: undefined, endReason: 'released' }], ENDING);
-      const [[holder], [service]] = await contest(
-        store,
-        round,
-        release({ allocationId, deviceId: undefined, userId }),
-        release({ allocationId: undefined, deviceId, userId: null }),
-      );
-      if (holder?.status !== 'released' || service?.status !== 'released') throw new Error(`round ${round}: a release was refused`);
-      expect({ ...holder, endedHere: 0 }).toEqual({ ...service, endedHere: 0 });
-      expect(holder.endedHere).not.toBe(service.endedHere);
-      wins[holder.endedHere ? 'holder' : 'service'] += 1;
-      const { durationSeconds: seconds } = holder;
-      expect(await taleOf(allocationId)).toEqual({ status: 'released', held: seconds, billed: [seconds], told: endedBy('released') });
-    });
-    expectBoth(wins);
-    await settleAll(ROUNDS);
-  });
+  test(
+    'of two releases by different callers one ends the allocation, and both are told the same',
+    async () => {
+      const held = await holdAll();
+      await age();
+      const wins = { holder: 0, service: 0 };
+      await playRounds(ROUNDS, AT_ONCE, async (round) => {
+        const { allocationId, deviceId, userId } = held[round] ?? fail();
+        const release =
+          (named: { allocationId: string | undefined; deviceId: string | undefined; userId: string | null }) => (through: Store) =>
+            releaseGroup(through, [{ ...named, releaseId: randomUUID(), tenantId: null, fence: undefined, endReason: 'released' }], ENDING);
+        const [[holder], [service]] = await contest(
+          store,
+          round,
+          release({ allocationId, deviceId: undefined, userId }),
+          release({ allocationId: undefined, deviceId, userId: null }),
+        );
+        if (holder?.status !== 'released' || service?.status !== 'released') throw new Error(`round ${round}: a release was refused`);
+        expect({ ...holder, endedHere: 0 }).toEqual({ ...service, endedHere: 0 });
+        expect(holder.endedHere).not.toBe(service.endedHere);
+        wins[holder.endedHere ? 'holder' : 'service'] += 1;
+        const { durationSeconds: seconds } = holder;
+        expect(await taleOf(allocationId)).toEqual({ status: 'released', held: seconds, billed: [seconds], told: endedBy('released') });
+      });
+      expectBoth(wins);
+      await settleAll(ROUNDS);
+    },
+    PATIENCE_MS,
+  );
 
-  test('of the grant of a freed device and the cancellation by who waits for it the database picks one', async () => {
-    const devices = await addDevices(store, alike(ROUNDS));
-    const waiting = devices.map((deviceId, round) =>
-      requestBy(`waiter-${round}`, { durationMinutes: 30, devicePreferences: { deviceId } }),
-    );
-    await playRounds(ROUNDS, AT_ONCE, async (round) => {
-      await store.transaction((tx) => insertWaiting(tx, waiting[round] ?? fail()));
-    });
-    const wins = { granted: 0, cancelled: 0 };
-    await playRounds(ROUNDS, AT_ONCE, async (round) => {
-      const { requestId, userId } = waiting[round] ?? fail();
-      const scope = { devices: [devices[round] ?? ''], requests: [], everywhere: false, most: 1 };
-      const [{ fulfilled }, left] = await contest(
-        store,
-        round,
-        (through) => match(matchParts(through), scope),
-        (through) => leaveQueue(through, requestId, { kind: 'user', userId }),
-      );
-      const winner = left ? 'cancelled' : 'granted';
-      wins[winner] += 1;
-      expect(fulfilled).toHaveLength(left ? 0 : 1);
-      expect((await store.prisma.request.findUniqueOrThrow({ where: { id: requestId } })).status).toBe(winner);
-      expect(await toldOf(requestId)).toEqual([left ? 'scheduler.queue.cancelled' : 'scheduler.queue.fulfilled']);
-      const grant = { status: 'allocated', held: null, billed: [], told: GRANTED };
-      expect(await taleOf(allocationIdOf(requestId))).toEqual(left ? undefined : grant);
-    });
-    expectBoth(wins);
-    await settleAll(wins.granted);
-  });
+  test(
+    'an allocation is extended or runs out, and is billed for the one or the other',
+    async () => {
+      const held = await holdAll();
+      const heard: string[] = [];
+      await playRounds(ROUNDS, AT_ONCE, async (round) => {
+        const { allocationId } = held[round] ?? fail();
+        // From "over a moment ago" to "over in a moment", however long a moment is on this machine.
+        await endsIn(allocationId, 2 ** (round % 12) - 2);
+        const [[result]] = await contest(
+          store,
+          round,
+          (through) => extendGroup(through, [extension(allocationId)], RENEWAL),
+          (through) => expireDue(through, 10, ENDING),
+        );
+        heard[round] = result?.status === 'refused' ? result.refusal.code : (result?.status ?? 'nothing');
+      });
+      while ((await expireDue(store, ROUNDS, ENDING)).ended.length > 0);
+      for (const [round, { allocationId }] of held.entries()) {
+        const extended = { status: 'allocated', held: null, billed: [], told: [...GRANTED, 'scheduler.allocation.extended'] };
+        const expired = { status: 'expired', held: 1_800, billed: [1_800], told: endedBy('expired') };
+        expect(await taleOf(allocationId)).toEqual(heard[round] === 'extended' ? extended : expired);
+      }
+      const extended = heard.filter((each) => each === 'extended').length;
+      expectBoth({ extended, expired: heard.filter((each) => each === 'ALLOCATION_ENDED').length });
+      await letDayPass();
+      while ((await expireDue(store, ROUNDS, ENDING)).ended.length > 0);
+      expect(await store.prisma.ledgerEntry.count({ where: { durationSeconds: 2_400 } })).toBe(extended);
+      expect(await store.prisma.ledgerEntry.count()).toBe(ROUNDS);
+      expect(await readInvariants(store)).toEqual([]);
+    },
+    PATIENCE_MS,
+  );
 
-  test('the lease before ends before a reservation begins on its device, whoever of sweep and start ends it', async () => {
-    const held = await holdAll();
-    const reservations: ReservationRecord[] = [];
-    await playRounds(ROUNDS, AT_ONCE, async (round) => {
-      const { deviceId, expiresAt } = held[round] ?? fail();
-      reservations[round] = await booked(store, { userId: `next-${round}`, wantedDeviceId: deviceId, startsAt: new Date(expiresAt) });
-    });
-    const swept = new Set<string>();
-    // Few at once: a sweep takes what is due, and must not take it all from the rounds beside it.
-    await playRounds(ROUNDS, 2, async (round) => {
-      const { allocationId, deviceId } = held[round] ?? fail();
-      const reservation = reservations[round] ?? fail();
-      await becomesDue(deviceId);
-      const [{ ended }, begun] = await contest(
-        store,
-        round,
-        (through) => expireDue(through, 1, ENDING),
-        (through) => startReservation(through, toStart(reservation), startPolicy()),
+  test(
+    'of the grant of a freed device and the cancellation by who waits for it the database picks one',
+    async () => {
+      const devices = await addDevices(store, alike(ROUNDS));
+      const waiting = devices.map((deviceId, round) =>
+        requestBy(`waiter-${round}`, { durationMinutes: 30, devicePreferences: { deviceId } }),
       );
-      for (const { allocationId: id } of ended) swept.add(id);
-      if (begun.kind !== 'started') throw new Error(`round ${round}: the reservation is ${begun.kind}`);
-      expect(await taleOf(allocationId)).toEqual({ status: 'expired', held: 1_800, billed: [1_800], told: endedBy('expired') });
-      expect(await taleOf(begun.allocationId)).toEqual({ status: 'allocated', held: null, billed: [], told: GRANTED });
-      expect(await toldOf(reservation.reservationId)).toEqual(['scheduler.reservation.created', 'scheduler.reservation.executed']);
-      const leases = await store.prisma.allocation.findMany({ where: { deviceId }, orderBy: { fence: 'asc' } });
-      expect(leases.map(({ id }) => id)).toEqual([allocationId, begun.allocationId]);
-      expect(leases[0]?.endedAt).toEqual(leases[0]?.expiresAt);
-      expect(leases[1]?.allocatedAt.getTime()).toBeGreaterThanOrEqual(leases[0]?.expiresAt.getTime() ?? Infinity);
-    });
-    expectBoth({ sweep: swept.size, start: ROUNDS - swept.size });
-    await settleReservations();
-  });
+      await playRounds(ROUNDS, AT_ONCE, async (round) => {
+        await store.transaction((tx) => insertWaiting(tx, waiting[round] ?? fail()));
+      });
+      const wins = { granted: 0, cancelled: 0 };
+      await playRounds(ROUNDS, AT_ONCE, async (round) => {
+        const { requestId, userId } = waiting[round] ?? fail();
+        const scope = { devices: [devices[round] ?? ''], requests: [], everywhere: false, most: 1 };
+        const [{ fulfilled }, left] = await contest(
+          store,
+          round,
+          (through) => match(matchParts(through), scope),
+          (through) => leaveQueue(through, requestId, { kind: 'user', userId }),
+        );
+        const winner = left ? 'cancelled' : 'granted';
+        wins[winner] += 1;
+        expect(fulfilled).toHaveLength(left ? 0 : 1);
+        expect((await store.prisma.request.findUniqueOrThrow({ where: { id: requestId } })).status).toBe(winner);
+        expect(await toldOf(requestId)).toEqual([left ? 'scheduler.queue.cancelled' : 'scheduler.queue.fulfilled']);
+        const grant = { status: 'allocated', held: null, billed: [], told: GRANTED };
+        expect(await taleOf(allocationIdOf(requestId))).toEqual(left ? undefined : grant);
+      });
+      expectBoth(wins);
+      await settleAll(wins.granted);
+    },
+    PATIENCE_MS,
+  );
 
-  test('a reservation begins or is cancelled, and whoever came too late is told', async () => {
-    const devices = await addDevices(store, alike(ROUNDS));
-    const reservations: ReservationRecord[] = [];
-    await playRounds(ROUNDS, AT_ONCE, async (round) => {
-      reservations[round] = await booked(store, { userId: `user-${round}`, wantedDeviceId: devices[round] ?? '' });
-    });
-    const wins = { started: 0, cancelled: 0 };
-    await playRounds(ROUNDS, AT_ONCE, async (round) => {
-      const reservation = reservations[round] ?? fail();
-      const { reservationId } = reservation;
-      await becomesDue(devices[round] ?? '');
-      const [begun, cancelled] = await contest(
-        store,
-        round,
-        (through) => startReservation(through, toStart(reservation), startPolicy()),
-        (through) => cancelReservation(through, reservationId, { kind: 'all' }, 'changed my mind'),
-      );
-      const started = begun.kind === 'started';
-      wins[started ? 'started' : 'cancelled'] += 1;
-      expect(begun.kind).toBe(started ? 'started' : 'passed');
-      expect(cancelled).toMatchObject(started ? { status: 'refused', code: 'STATE_CONFLICT' } : { status: 'reserved' });
-      const { status, allocationId } = await store.prisma.reservation.findUniqueOrThrow({ where: { id: reservationId } });
-      expect([status, allocationId]).toEqual(begun.kind === 'started' ? ['executing', begun.allocationId] : ['cancelled', null]);
-      const told = ['scheduler.reservation.created', `scheduler.reservation.${started ? 'executed' : 'cancelled'}`];
-      expect(await toldOf(reservationId)).toEqual(told);
-    });
-    expectBoth(wins);
-    expect(await store.prisma.allocation.count()).toBe(wins.started);
-    await settleReservations();
-  });
+  test(
+    'the lease before ends before a reservation begins on its device, whoever of sweep and start ends it',
+    async () => {
+      const held = await holdAll();
+      const reservations: ReservationRecord[] = [];
+      await playRounds(ROUNDS, AT_ONCE, async (round) => {
+        const { deviceId, expiresAt } = held[round] ?? fail();
+        reservations[round] = await booked(store, { userId: `next-${round}`, wantedDeviceId: deviceId, startsAt: new Date(expiresAt) });
+      });
+      const swept = new Set<string>();
+      const begun: string[] = [];
+      // Few at once: a sweep takes what is due, and must not take it all from the rounds beside it.
+      await playRounds(ROUNDS, 4, async (round) => {
+        await becomesDue(held[round]?.deviceId ?? '');
+        const [{ ended }, outcome] = await contest(
+          store,
+          round,
+          (through) => expireDue(through, 1, ENDING),
+          (through) => startReservation(through, toStart(reservations[round] ?? fail()), startPolicy()),
+        );
+        for (const { allocationId } of ended) swept.add(allocationId);
+        if (outcome.kind !== 'started') throw new Error(`round ${round}: the reservation is ${outcome.kind}`);
+        begun[round] = outcome.allocationId;
+      });
+      await playRounds(ROUNDS, AT_ONCE, async (round) => {
+        const { allocationId, deviceId } = held[round] ?? fail();
+        expect(await taleOf(allocationId)).toEqual({ status: 'expired', held: 1_800, billed: [1_800], told: endedBy('expired') });
+        expect(await taleOf(begun[round] ?? '')).toEqual({ status: 'allocated', held: null, billed: [], told: GRANTED });
+        const told = ['scheduler.reservation.created', 'scheduler.reservation.executed'];
+        expect(await toldOf(reservations[round]?.reservationId ?? '')).toEqual(told);
+        const leases = await store.prisma.allocation.findMany({ where: { deviceId }, orderBy: { fence: 'asc' } });
+        expect(leases.map(({ id }) => id)).toEqual([allocationId, begun[round]]);
+        expect(leases[0]?.endedAt).toEqual(leases[0]?.expiresAt);
+        expect(leases[1]?.allocatedAt.getTime()).toBeGreaterThanOrEqual(leases[0]?.expiresAt.getTime() ?? Infinity);
+      });
+      expectBoth({ sweep: swept.size, start: ROUNDS - swept.size });
+      await settleReservations();
+    },
+    PATIENCE_MS,
+  );
+
+  test(
+    'a reservation begins or is cancelled, and whoever came too late is told',
+    async () => {
+      const devices = await addDevices(store, alike(ROUNDS));
+      const reservations: ReservationRecord[] = [];
+      await playRounds(ROUNDS, AT_ONCE, async (round) => {
+        reservations[round] = await booked(store, { userId: `user-${round}`, wantedDeviceId: devices[round] ?? '' });
+      });
+      const wins = { started: 0, cancelled: 0 };
+      await playRounds(ROUNDS, AT_ONCE, async (round) => {
+        const reservation = reservations[round] ?? fail();
+        const { reservationId } = reservation;
+        await becomesDue(devices[round] ?? '');
+        const [begun, cancelled] = await contest(
+          store,
+          round,
+          (through) => startReservation(through, toStart(reservation), startPolicy()),
+          (through) => cancelReservation(through, reservationId, { kind: 'all' }, 'changed my mind'),
+        );
+        const started = begun.kind === 'started';
+        wins[started ? 'started' : 'cancelled'] += 1;
+        expect(begun.kind).toBe(started ? 'started' : 'passed');
+        expect(cancelled).toMatchObject(started ? { status: 'refused', code: 'STATE_CONFLICT' } : { status: 'reserved' });
+        const { status, allocationId } = await store.prisma.reservation.findUniqueOrThrow({ where: { id: reservationId } });
+        expect([status, allocationId]).toEqual(begun.kind === 'started' ? ['executing', begun.allocationId] : ['cancelled', null]);
+        const told = ['scheduler.reservation.created', `scheduler.reservation.${started ? 'executed' : 'cancelled'}`];
+        expect(await toldOf(reservationId)).toEqual(told);
+      });
+      expectBoth(wins);
+      expect(await store.prisma.allocation.count()).toBe(wins.started);
+      await settleReservations();
+    },
+    PATIENCE_MS,
+  );
 });
 
 function fail(): never {
@@ -256,13 +315,32 @@ async function becomesDue(deviceId: string): Promise<void> {
   });
 }
 
-/** Lets the reservations that run come to their ends, and compares each bill with what was held. */
-async function settleReservations(): Promise<void> {
+/** Moves a whole allocation in time, so that it ends so many ms from now. */
+const endsIn = (allocationId: string, ms: number) => store.prisma.$executeRaw`
+  UPDATE allocations SET allocated_at = allocated_at - x.by, expires_at = expires_at - x.by
+  FROM (SELECT expires_at - date_trunc('milliseconds', clock_timestamp()) - ${ms}::float8 * interval '1 millisecond' AS by FROM allocations
+    WHERE id = ${allocationId}::uuid) x WHERE id = ${allocationId}::uuid`;
+
+function extension(allocationId: string): AskedExtension {
+  const said = { fence: undefined, reason: null, by: 'test', balance: SOLVENT, reach: { kind: 'all' } } as const;
+  return { kind: 'asked', extensionId: extensionIdOf(randomUUID(), allocationId), allocationId, additionalMinutes: 10, ...said };
+}
+
+/** Moves everything a day into the past. */
+async function letDayPass(): Promise<void> {
   await store.transaction(async (tx) => {
     await tx.$executeRaw`SET LOCAL session_replication_role = replica`;
-    await tx.$executeRaw`UPDATE allocations SET allocated_at = allocated_at - interval '1 day', expires_at = expires_at - interval '1 day', ended_at = ended_at - interval '1 day'`;
-    await tx.$executeRaw`UPDATE reservations SET starts_at = starts_at - interval '1 day', ends_at = ends_at - interval '1 day', blocked_until = blocked_until - interval '1 day'`;
+    await tx.$executeRaw`
+      UPDATE allocations SET allocated_at = allocated_at - interval '1 day', expires_at = expires_at - interval '1 day', ended_at = ended_at - interval '1 day'`;
+    await tx.$executeRaw`UPDATE extensions SET old_expires_at = old_expires_at - interval '1 day', new_expires_at = new_expires_at - interval '1 day'`;
+    await tx.$executeRaw`
+      UPDATE reservations SET starts_at = starts_at - interval '1 day', ends_at = ends_at - interval '1 day', blocked_until = blocked_until - interval '1 day'`;
   });
+}
+
+/** Lets the reservations that run come to their ends, and compares each bill with what was held. */
+async function settleReservations(): Promise<void> {
+  await letDayPass();
   while ((await expireDue(store, ROUNDS, ENDING)).ended.length > 0);
   const bills = await store.prisma.$queryRaw`
     SELECT count(*) FILTER (WHERE l.duration_seconds IS DISTINCT FROM floor(extract(epoch FROM a.ended_at - a.allocated_at)))::int AS wrong
