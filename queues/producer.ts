@@ -6,12 +6,12 @@ import type { AllocationRequest } from '../shared/allocation/facts.ts';
 import { SchedulerError } from '../shared/errors.ts';
 import { type Asker, placeInFairOrder } from './fair-order.ts';
 import type { Place } from './fair-order-model.ts';
-import { FORGET_FAILED, FORGET_FINISHED, UNDER_WAY } from './job-scripts.ts';
+import { ADMIT_EVENT, FAILED_OTHERWISE, FORGET_FAILED, FORGET_FINISHED, UNDER_WAY } from './job-scripts.ts';
 import { type AllocatePayload, allocateJob, type NewAllocate } from './jobs/allocate.ts';
 import { allocateBatchJob, type NewAllocateBatch } from './jobs/allocate-batch.ts';
 import { type CancelPayload, cancelJob } from './jobs/cancel.ts';
 import { type DeliverPayload, deliverJob } from './jobs/deliver.ts';
-import { type EventPayload, eventJob } from './jobs/event.ts';
+import { type EventPayload, eventJob, type FailedEvent, GIVEN_UP } from './jobs/event.ts';
 import { type ExtendPayload, extendJob } from './jobs/extend.ts';
 import { joinJob, type NewJoin } from './jobs/join.ts';
 import { type MaintenancePayload, maintenanceJob } from './jobs/maintenance.ts';
@@ -34,6 +34,8 @@ export interface ProducerOptions {
   readonly prefix: string;
   /** Waiting allocate jobs above which new ones are refused. */
   readonly maxWaitingJobs: number;
+  /** Events waiting, for a first or another attempt, above which more are left in RabbitMQ; 10 000 unless said. */
+  readonly maxWaitingEvents?: number;
   readonly logger: WarnLog;
 }
 
@@ -68,10 +70,14 @@ export interface Producer {
   deliver(payloads: readonly DeliverPayload[]): Promise<void>;
   reserve(payload: NewReserve): Promise<void>;
   join(payload: NewJoin): Promise<void>;
-  /** Hands on an event of another service. Throws OVERLOADED while too many wait. */
+  /** Hands on an event of another service; one that failed for good is tried anew. Throws OVERLOADED while too many wait. */
   event(payload: EventPayload): Promise<void>;
   /** Has the holders and reservations of devices looked after that were changed by a door of ours. Never OVERLOADED: the rows are written. */
   settleDevices(deviceIds: readonly string[]): Promise<void>;
+  /** Events that failed for good and are not in the dead letters, because their worker or the database died on them. */
+  unburiedEvents(limit: number): Promise<readonly FailedEvent[]>;
+  /** Forgets the finished job of an event. */
+  dropEvent(payload: EventPayload): Promise<void>;
   /** Runs a scheduled job now, beside its schedule. */
   runNow(name: ScheduledJobName): Promise<void>;
   /** The schedules as Redis has them; one that is missing is put back by the maintenance worker. */
@@ -97,10 +103,11 @@ const BULK = 500;
 /** Under this the inbox notes what our own doors have changed of a device. */
 const SETTLED = 'scheduler.device.changed';
 
-/** Events waiting above which more are left in RabbitMQ, which has disks for that. */
+/** Events waiting, also for their next attempt, above which more are left in RabbitMQ, which has disks for that. */
 const MAX_WAITING_EVENTS = 10_000;
 
-export function createProducer({ redis, prefix, maxWaitingJobs, logger }: ProducerOptions): Producer {
+export function createProducer(options: ProducerOptions): Producer {
+  const { redis, prefix, maxWaitingJobs, maxWaitingEvents = MAX_WAITING_EVENTS, logger } = options;
   const open = <Payload>(name: QueueName) => {
     // Without its version check: it asks once, and a queue made while Redis is away would fail for ever after.
     const queue = new Queue<Payload, unknown, string>(name, {
@@ -129,6 +136,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
     return isOf(RESERVATION_SCHEDULES) ? looks : maintenance;
   };
   const jobKeys = `${prefix}:${QUEUES.allocate}`;
+  const eventKeys = `${prefix}:${QUEUES.event}`;
 
   const memory = createMemoryGuard(redis, (error) => logger.warn({ err: error }, 'the memory of Redis could not be looked at'));
 
@@ -145,7 +153,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
   async function allocateBatch(batch: NewAllocateBatch): Promise<void> {
     assertMemory();
     const jobId = allocateBatchJob.idOf(batch);
-    await forgetFinished([jobId]);
+    await forgetFinished(jobKeys, [jobId]);
     const places = await placesOf(batch.members, maxWaitingJobs);
     const last = places.reduce((later, place) => (place.tag > later.tag ? place : later));
     const members = batch.members.map((member) => ({ ...member, asked: withoutDefaults(member.asked) }));
@@ -173,12 +181,15 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
 
   async function allocateAgain(requests: readonly RequestAgain[]): Promise<void> {
     if (requests.length === 0) return;
-    await forgetFinished(requests.map(({ requestId }) => requestId));
+    await forgetFinished(
+      jobKeys,
+      requests.map(({ requestId }) => requestId),
+    );
     await addInFairOrder(requests.map(toNew), Number.MAX_SAFE_INTEGER);
   }
 
-  async function forgetFinished(jobIds: readonly string[]): Promise<void> {
-    await FORGET_FINISHED.run(redis, [`${jobKeys}:completed`, `${jobKeys}:failed`], [`${jobKeys}:`, ...jobIds]);
+  async function forgetFinished(keys: string, jobIds: readonly string[]): Promise<void> {
+    await FORGET_FINISHED.run(redis, [`${keys}:completed`, `${keys}:failed`], [`${keys}:`, ...jobIds]);
   }
 
   async function underWay(requestIds: readonly string[]): Promise<ReadonlySet<string>> {
@@ -204,9 +215,20 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
     );
 
   async function event(data: EventPayload): Promise<void> {
-    if ((await redis.llen(`${prefix}:${QUEUES.event}:wait`)) >= MAX_WAITING_EVENTS)
-      throw new SchedulerError('OVERLOADED', { details: { max: MAX_WAITING_EVENTS }, retryAfter: 1 });
+    const jobId = eventJob.idOf(data);
+    const keys = ['wait', 'delayed', 'failed'].map((set) => `${eventKeys}:${set}`);
+    if (Number(await ADMIT_EVENT.run(redis, keys, [maxWaitingEvents, `${eventKeys}:${jobId}`, jobId])) === 0)
+      throw new SchedulerError('OVERLOADED', { details: { max: maxWaitingEvents }, retryAfter: 1 });
     await addAll(events, [eventEntry(data)]);
+  }
+
+  async function unburiedEvents(limit: number): Promise<FailedEvent[]> {
+    const reply = await FAILED_OTHERWISE.run(redis, [`${eventKeys}:failed`], [`${eventKeys}:`, GIVEN_UP, limit]);
+    const texts = Array.isArray(reply) ? reply.map(String) : [];
+    return texts.flatMap((data, index) => {
+      const payload = index % 2 === 0 ? eventJob.payload.safeParse(JSON.parse(data)).data : undefined;
+      return payload === undefined ? [] : [{ payload, reason: texts[index + 1] ?? '' }];
+    });
   }
 
   const settleDevices = (deviceIds: readonly string[]) =>
@@ -252,6 +274,8 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
     deliver: (payloads) => asQueueError(() => deliver(payloads)),
     event: (payload) => asQueueError(() => event(payload)),
     settleDevices: (deviceIds) => asQueueError(() => settleDevices(deviceIds)),
+    dropEvent: (payload) => asQueueError(() => forgetFinished(eventKeys, [eventJob.idOf(payload)])),
+    unburiedEvents: (limit) => asQueueError(() => unburiedEvents(limit)),
     runNow: (name) => asQueueError(() => addAll(queueOf(name), [{ name, data: { by: 'operator' }, opts: maintenanceJob.options }])),
     reserve: (data) =>
       asQueueError(() =>

@@ -31,6 +31,8 @@ export interface ConsumerOptions {
   readonly url: string;
   readonly name: string;
   readonly queues: readonly ConsumedQueueSpec[];
+  /** The exchange the queues are bound to; that of the platform unless a test has one of its own. */
+  readonly exchange?: string;
   /** Messages in hand of each queue. */
   readonly prefetch: number;
   /** Keeps a message; it is acknowledged after that. */
@@ -109,8 +111,8 @@ class SupervisedConsumer implements Consumer {
   }
 
   async #prepare(channel: ConfirmChannel): Promise<void> {
-    const { queues, prefetch } = this.#options;
-    await channel.assertExchange(EVENT_EXCHANGE, 'topic', { durable: true });
+    const { queues, prefetch, exchange = EVENT_EXCHANGE } = this.#options;
+    await channel.assertExchange(exchange, 'topic', { durable: true });
     await channel.assertExchange(DEAD_LETTER_EXCHANGE, 'topic', { durable: true });
     await channel.assertQueue(DEAD_QUEUE, { durable: true });
     await channel.prefetch(prefetch);
@@ -118,7 +120,7 @@ class SupervisedConsumer implements Consumer {
       const deadLetters = { 'x-dead-letter-exchange': DEAD_LETTER_EXCHANGE, 'x-dead-letter-routing-key': `${name}.failed` };
       await channel.assertQueue(name, { durable: true, arguments: deadLetters });
       await channel.bindQueue(DEAD_QUEUE, DEAD_LETTER_EXCHANGE, `${name}.failed`);
-      for (const topic of topics) await channel.bindQueue(name, EVENT_EXCHANGE, topic);
+      for (const topic of topics) await channel.bindQueue(name, exchange, topic);
     }
     const tags = await Promise.all(
       queues.map(({ name }) => channel.consume(name, (message) => message !== null && this.#onMessage(channel, name, message))),

@@ -104,3 +104,8 @@ export function topicsOf(queue: ConsumedQueue): readonly string[] {
 export function isConsumedTopic(topic: string): topic is ConsumedTopic {
   return Object.hasOwn(CONSUMED_TOPICS, topic);
 }
+
+/** Where an event that was given up is told of on the dead-letter exchange. */
+export function deadTopicOf(topic: string): string {
+  return `scheduler.${isConsumedTopic(topic) ? CONSUMED_TOPICS[topic].queue : 'devices'}.failed`;
+}

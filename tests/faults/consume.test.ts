@@ -1,14 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { Queue, UnrecoverableError, Worker } from 'bullmq';
 import { createCapacitySignal } from '../../queues/capacity-signal.ts';
 import type { EventPayload } from '../../queues/jobs/event.ts';
+import { QUEUES } from '../../queues/names.ts';
 import { SchedulerError } from '../../shared/errors.ts';
 import type { Store } from '../../shared/store/store.ts';
 import { eventHandlers } from '../../workers/listener/handlers.ts';
+import { reviveEvents } from '../../workers/maintenance/revive-events.ts';
 import { type EventListener, listenToEvents } from '../support/event-listener.ts';
 import { eventually } from '../support/eventually.ts';
 import { type ListenerBench, openListenerBench } from '../support/listener-bench.ts';
 import { rabbitmqUrl } from '../support/rabbitmq.ts';
+import { redisUrl } from '../support/redis.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 import { type Wired, wire } from '../support/wire.ts';
 
@@ -43,14 +47,29 @@ async function untilCounted(userId: string, failures: number): Promise<void> {
 }
 
 /** A store whose transactions fail so many times first. */
-function failing(times: number): Store {
+function failing(times: number, error: Error = new SchedulerError('STORE_UNAVAILABLE')): Store {
   let left = times;
   return {
     ...wired.store,
     transaction: (work) => {
       left -= 1;
-      return left >= 0 ? Promise.reject(new SchedulerError('STORE_UNAVAILABLE')) : wired.store.transaction(work);
+      return left >= 0 ? Promise.reject(error) : wired.store.transaction(work);
     },
+  };
+}
+
+/** The handler of events on a store, giving up after three attempts, as it is called for an attempt. */
+function attemptOn(store: Store) {
+  const { redis, prefix, logger } = bench.deps;
+  const capacity = createCapacitySignal({ redis, prefix, waits: async () => false, unpark: async () => [], logger });
+  const handlers = eventHandlers({ ...bench.deps, capacity, store }, 3, 1);
+  const context = { id: '1', name: 'event', signal: new AbortController().signal };
+  return async (payload: EventPayload, attempt: number) => {
+    try {
+      return await handlers.event(payload, { ...context, attempt });
+    } finally {
+      await capacity.close();
+    }
   };
 }
 
@@ -79,17 +98,50 @@ describe('an event', () => {
   });
 
   test('that fails in its last attempt is told to the dead letters with the reason', async () => {
-    const { redis, prefix, logger } = bench.deps;
-    const capacity = createCapacitySignal({ redis, prefix, waits: async () => false, unpark: async () => [], logger });
-    const handlers = eventHandlers({ ...bench.deps, capacity, store: failing(1) }, 3);
     const payload = { eventId: randomUUID(), topic: 'user.activated', action: { action: 'unblock-user', userId: someone() } } as const;
-    const context = { id: '1', name: 'event', signal: new AbortController().signal };
-    await expect(handlers.event(payload, { ...context, attempt: 3 })).rejects.toThrow('database');
-    await capacity.close();
+    await expect(attemptOn(failing(1, new Error('no such thing')))(payload, 3)).rejects.toThrow('given up: no such thing');
     const row = await wired.store.prisma.outboxEntry.findFirstOrThrow({ where: { topic: 'scheduler.users.failed' } });
     expect(row).toMatchObject({ channel: 'event', key: payload.eventId, payload: { topic: 'user.activated', action: payload.action } });
-    expect(row.payload).toMatchObject({ reason: expect.stringContaining('database') });
+    expect(row.payload).toMatchObject({ reason: 'no such thing' });
     expect(await wired.store.prisma.inboxEntry.count({ where: { eventId: payload.eventId } })).toBe(0);
+  });
+
+  test('whose last attempt falls into an outage is no dead letter', async () => {
+    const payload = { eventId: randomUUID(), topic: 'user.activated', action: { action: 'unblock-user', userId: someone() } } as const;
+    await expect(attemptOn(failing(1))(payload, 3)).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    expect(await wired.store.prisma.outboxEntry.count()).toBe(0);
+  });
+
+  test('that an outage outlasted, or that killed its workers, is found by the reconciler: tried again, or given up', async () => {
+    const [outlasted, killer] = [someone(), someone()];
+    const queue = new Queue(QUEUES.event, { connection: { url: redisUrl() }, prefix: wired.prefix });
+    const entry = (userId: string) =>
+      ({ eventId: randomUUID(), topic: 'user.activated', action: { action: 'unblock-user', userId } }) as const;
+    const events = [entry(outlasted), entry(killer)];
+    for (const event of events) await wired.producer.event(event);
+    const worker = new Worker(
+      QUEUES.event,
+      async ({ data }) => {
+        const reason = data.action.userId === killer ? 'job stalled more than allowable limit' : 'the database cannot be reached';
+        throw new UnrecoverableError(reason);
+      },
+      { connection: { url: redisUrl() }, prefix: wired.prefix },
+    );
+    await eventually(async () => expect(await queue.getFailedCount()).toBe(2), PATIENCE_MS);
+    await worker.close();
+    const parts = { store: wired.store, producer: wired.producer, logger: bench.deps.logger };
+    expect(await reviveEvents(parts)).toBe(2);
+    expect([await queue.getFailedCount(), await queue.getWaitingCount()]).toEqual([0, 1]);
+    expect(await wired.store.prisma.outboxEntry.findMany()).toMatchObject([
+      { key: events[1]?.eventId, topic: 'scheduler.users.failed', payload: { reason: 'job stalled more than allowable limit' } },
+    ]);
+    await bench.start();
+    await eventually(
+      async () => expect(await wired.store.prisma.inboxEntry.findMany()).toMatchObject([{ eventId: events[0]?.eventId }]),
+      PATIENCE_MS,
+    );
+    expect(await reviveEvents(parts)).toBe(0);
+    await queue.close();
   });
 
   test('counts once, delivered again because the connection was lost between delivery and acknowledgement', async () => {

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { askedAllocation } from '../../shared/allocation/asked.ts';
+import { SchedulerError } from '../../shared/errors.ts';
 import { endAllocations } from '../../shared/store/end-allocations.ts';
 import { answerEvent, liveAllocationOn } from '../../shared/store/event-effects.ts';
 import { insertRequest, type NewRequest, type RequestState, readRequest } from '../../shared/store/requests.ts';
@@ -44,7 +45,8 @@ async function decisionOf({ store }: EventParts, requestId: string, signal: Abor
   for (;;) {
     const state = await readRequest(store, requestId, { kind: 'all' });
     if (state !== undefined && state.status !== 'pending' && state.status !== 'waiting') return state;
-    if (performance.now() > until) throw new Error(`request ${requestId} is not decided yet`);
+    if (performance.now() > until)
+      throw new SchedulerError('QUEUE_UNAVAILABLE', { cause: new Error(`request ${requestId} is not decided yet`), retryAfter: 1 });
     await pause(DECISION.everyMs, undefined, { signal });
   }
 }

@@ -11,6 +11,7 @@ import type { Store } from '../../shared/store/store.ts';
 import { tidyStrategies } from '../../shared/store/strategies.ts';
 import { claimUndecided, timeOutRequests, type UndecidedRequest } from '../../shared/store/undecided.ts';
 import { unsettledDevices } from '../../shared/store/unsettled-devices.ts';
+import { reviveEvents } from './revive-events.ts';
 import { type TellParts, tellFreed } from './tell-freed.ts';
 
 export interface ReconcileParts extends TellParts {
@@ -36,6 +37,7 @@ export interface Reconciled {
   readonly handedOut: number;
   readonly timedOut: number;
   readonly jobsRevived: number;
+  readonly eventsRevived: number;
   readonly holdsRepaired: number;
   readonly reservationsClosed: number;
   readonly devicesSettled: number;
@@ -46,9 +48,10 @@ export interface Reconciled {
 
 /**
  * Repairs what a lost Redis or a killed process left behind: pending requests without a job are handed out again, oldest
- * first; requests past their deadline are ended; jobs of a client that failed before there was a row are tried again;
- * devices say what their allocations say; reservations do not outlive their allocations; nobody holds a device that is out of service;
- * use that was not reported is. Running a request twice changes nothing, so a doubt is resolved by handing it out.
+ * first; requests past their deadline are ended; jobs of a client that failed before there was a row are tried again, and so are
+ * events whose last attempt fell into an outage; devices say what their allocations say; reservations do not outlive their
+ * allocations; nobody holds a device that is out of service; use that was not reported is. Running a request twice changes
+ * nothing, so a doubt is resolved by handing it out.
  */
 export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Promise<Readonly<Record<keyof Reconciled, unknown>>> {
   const timedOut = (await timeOutRequests(parts.store, BATCH)).length;
@@ -60,6 +63,7 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
     if (undecided.length < BATCH) break;
   }
   const jobsRevived = await reviveJobs(parts);
+  const eventsRevived = await reviveEvents(parts);
   const last = await lastResult(parts.store);
   const holds = await repairHolds(parts.store, checkedTo(last, 'holdsCheckedTo'), HOLDS);
   const { closed, freed } = await closeStuckReservations(parts.store, BATCH);
@@ -74,6 +78,7 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
     handedOut,
     timedOut,
     jobsRevived,
+    eventsRevived,
     holdsRepaired: holds.repaired.length,
     reservationsClosed: closed.length,
     devicesSettled: settled.length,
@@ -88,6 +93,7 @@ const COUNTED = {
   handedOut: 'request-handed-out',
   timedOut: 'request-timed-out',
   jobsRevived: 'job-revived',
+  eventsRevived: 'event-revived',
   holdsRepaired: 'hold-repaired',
   reservationsClosed: 'reservation-closed',
   devicesSettled: 'device-settled',
