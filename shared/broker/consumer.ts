@@ -74,6 +74,8 @@ class SupervisedConsumer implements Consumer {
   readonly #closing = new AbortController();
   readonly #inHand = new Set<Promise<void>>();
   #tags: string[] = [];
+  /** Whether the last message could not be kept: said once, not for each of a flood. */
+  #stuck = false;
 
   constructor(connection: BrokerConnection, options: ConsumerOptions) {
     this.#options = options;
@@ -155,12 +157,13 @@ class SupervisedConsumer implements Consumer {
     const taken = takenMessage(message);
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await take(taken);
+        const taking = await take(taken);
+        this.#stuck = false;
+        return taking;
       } catch (error) {
-        logger[attempt === 1 ? 'warn' : 'debug'](
-          { err: error, topic: taken.topic },
-          'an event cannot be kept at the moment, it is tried again',
-        );
+        const level = this.#stuck ? 'debug' : 'warn';
+        this.#stuck = true;
+        logger[level]({ err: error, topic: taken.topic }, 'events cannot be kept at the moment, they are tried again');
       }
       await pause(backoffDelay(attempt, again), undefined, { signal: this.#closing.signal });
       if (this.#channel.current !== channel) return undefined;

@@ -199,6 +199,31 @@ describe('an event', () => {
     await untilCounted(userId, 1);
   });
 
+  test('among many is taken by one listener or the next, once, when the first is closed in the middle', async () => {
+    const taken: string[] = [];
+    const half = Promise.withResolvers<void>();
+    const event = async (payload: EventPayload) => {
+      await wired.producer.event(payload);
+      taken.push(payload.eventId);
+      if (taken.length === 100) half.resolve();
+    };
+    const changes = { producer: { ...wired.producer, event }, paymentFailureThreshold: 10_000 };
+    const first = await bench.start(changes);
+    await first.close();
+    const users = Array.from({ length: 60 }, someone);
+    const sent = await Promise.all(
+      Array.from({ length: 600 }, (_, index) => bench.publish('billing.payment_failed', { userId: users[index % users.length] })),
+    );
+    const second = await bench.start(changes);
+    await half.promise;
+    await second.close();
+    expect(taken.length).toBeLessThan(sent.length);
+    await bench.start(changes);
+    await eventually(() => expect(taken).toHaveLength(sent.length), PATIENCE_MS);
+    expect(taken.toSorted()).toEqual(sent.toSorted());
+    for (const userId of users) await untilCounted(userId, 10);
+  });
+
   test('nobody hears with events off', async () => {
     const { startListener } = await import('../../workers/listener/start-listener.ts');
     const listener = await startListener({ ...bench.deps, broker: { url: '' } });
