@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { type ConfirmChannel, connect } from 'amqplib';
 import pg from 'pg';
 import { freePort } from '../dev/cluster/ports.ts';
+import { MODEST_NODE_ARGS } from '../dev/cluster/start-cluster.ts';
 import { type Supervised, supervise } from '../dev/cluster/supervise.ts';
 import { QUEUES } from '../queues/names.ts';
 import { EVENT_EXCHANGE } from '../shared/events.ts';
@@ -83,6 +84,7 @@ async function startListeners({ databaseUrl, redisUrl, rabbitmqUrl, prefix, env,
     const spec = {
       name: `listener-${number}`,
       file: fileURLToPath(new URL('../workers/listener/main.ts', import.meta.url)),
+      nodeArgs: MODEST_NODE_ARGS,
       env: { ...env, ...own, ...settings },
       healthUrl: `http://127.0.0.1:${port}/health`,
     };

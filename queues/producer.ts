@@ -10,6 +10,7 @@ import { ADMIT_EVENT, FAILED_OTHERWISE, FORGET_FAILED, FORGET_FINISHED, UNDER_WA
 import { type AllocatePayload, allocateJob, type NewAllocate } from './jobs/allocate.ts';
 import { allocateBatchJob, type NewAllocateBatch } from './jobs/allocate-batch.ts';
 import { type CancelPayload, cancelJob } from './jobs/cancel.ts';
+import { DEAD_LETTER, type DeadLetterPayload, deadLetterJob } from './jobs/dead-letter.ts';
 import { type DeliverPayload, deliverJob } from './jobs/deliver.ts';
 import { type EventPayload, eventJob, type FailedEvent, GIVEN_UP } from './jobs/event.ts';
 import { type ExtendPayload, extendJob } from './jobs/extend.ts';
@@ -68,6 +69,8 @@ export interface Producer {
     extendId: string,
   ): Promise<{ readonly kind: 'finished'; readonly outcome: unknown } | { readonly kind: 'withdrawn' | 'running' }>;
   deliver(payloads: readonly DeliverPayload[]): Promise<void>;
+  /** Shows these dead letters among the failed deliveries, and no others. */
+  deadLetters(letters: readonly DeadLetterPayload[]): Promise<void>;
   reserve(payload: NewReserve): Promise<void>;
   join(payload: NewJoin): Promise<void>;
   /** Hands on an event of another service; one that failed for good is tried anew. Throws OVERLOADED while too many wait. */
@@ -122,7 +125,7 @@ export function createProducer(options: ProducerOptions): Producer {
   const allocations = open(QUEUES.allocate);
   const releases = open(QUEUES.release);
   const extensions = open(QUEUES.extend);
-  const deliveries = open(QUEUES.delivery);
+  const deliveries = open<DeliverPayload | DeadLetterPayload>(QUEUES.delivery);
   const notices = open(QUEUES.notice);
   const events = open(QUEUES.event);
   const maintenance = open<MaintenancePayload>(QUEUES.maintenance);
@@ -248,6 +251,17 @@ export function createProducer(options: ProducerOptions): Producer {
     await addAll(notices, to(QUEUES.notice));
   }
 
+  async function deadLetters(letters: readonly DeadLetterPayload[]): Promise<void> {
+    const entryOf = (data: DeadLetterPayload) => ({
+      name: deadLetterJob.name,
+      data,
+      opts: { ...deadLetterJob.options, jobId: deadLetterJob.idOf(data) },
+    });
+    const shown = new Set(letters.map(deadLetterJob.idOf));
+    for (const job of await deliveries.getFailed()) if (job.name === DEAD_LETTER && !shown.has(job.id ?? '')) await job.remove();
+    await addAll(deliveries, letters.map(entryOf));
+  }
+
   async function settleExtend(extendId: string) {
     const job = await extensions.getJob(extendId);
     if (job?.finishedOn !== undefined && job.failedReason === undefined) return { kind: 'finished', outcome: job.returnvalue } as const;
@@ -272,6 +286,7 @@ export function createProducer(options: ProducerOptions): Producer {
       asQueueError(() => addAll(extensions, [{ name: extendJob.name, data, opts: { ...extendJob.options, jobId: extendJob.idOf(data) } }])),
     settleExtend: (extendId) => asQueueError(() => settleExtend(extendId)),
     deliver: (payloads) => asQueueError(() => deliver(payloads)),
+    deadLetters: (letters) => asQueueError(() => deadLetters(letters)),
     event: (payload) => asQueueError(() => event(payload)),
     settleDevices: (deviceIds) => asQueueError(() => settleDevices(deviceIds)),
     dropEvent: (payload) => asQueueError(() => forgetFinished(eventKeys, [eventJob.idOf(payload)])),

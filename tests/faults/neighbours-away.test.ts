@@ -84,7 +84,8 @@ async function hold(count: number): Promise<string[]> {
 
 async function end(allocationId: string, reason: EndReason): Promise<void> {
   await wired.store.transaction(async (tx) => {
-    if (reason === 'expired') await tx.$executeRaw`UPDATE allocations SET expires_at = now() - interval '1 second' WHERE id = ${allocationId}::uuid`;
+    if (reason === 'expired')
+      await tx.$executeRaw`UPDATE allocations SET expires_at = now() - interval '1 second' WHERE id = ${allocationId}::uuid`;
     await endAllocations(tx, [{ allocationId, reason }], { cleaningSeconds: 0 });
   });
 }

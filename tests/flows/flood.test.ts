@@ -39,16 +39,20 @@ afterAll(async () => {
 });
 
 describe('a flood of events', () => {
-  test('into listeners that run as in production has its effect once, and takes no more memory than is its own', async () => {
-    const env = { ...process.env, NODE_OPTIONS: '', JWT_SECRET: SERVICE_SECRET, SERVICE_TOKEN_SECRET: SERVICE_SECRET };
-    const { wrong, mostWaiting, mostResident } = await runFlood(EVENTS, {
-      ...{ env, listeners: LISTENERS, prefix: corner.prefix, redisUrl: redisUrl() },
-      databaseUrl: database.url,
-      rabbitmqUrl: broker.url,
-    });
-    expect(wrong).toEqual([]);
-    expect(mostWaiting).toBeLessThanOrEqual(MOST_WAITING + IN_HAND);
-    expect(mostResident).toBeLessThan(MOST_MB);
-    expect(await readInvariants(store)).toEqual([]);
-  }, PATIENCE_MS);
+  test(
+    'into listeners that run as in production has its effect once, and takes no more memory than is its own',
+    async () => {
+      const env = { ...process.env, NODE_OPTIONS: '', JWT_SECRET: SERVICE_SECRET, SERVICE_TOKEN_SECRET: SERVICE_SECRET };
+      const { wrong, mostWaiting, mostResident } = await runFlood(EVENTS, {
+        ...{ env, listeners: LISTENERS, prefix: corner.prefix, redisUrl: redisUrl() },
+        databaseUrl: database.url,
+        rabbitmqUrl: broker.url,
+      });
+      expect(wrong).toEqual([]);
+      expect(mostWaiting).toBeLessThanOrEqual(MOST_WAITING + IN_HAND);
+      expect(mostResident).toBeLessThan(MOST_MB);
+      expect(await readInvariants(store)).toEqual([]);
+    },
+    PATIENCE_MS,
+  );
 });

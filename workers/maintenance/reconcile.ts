@@ -12,6 +12,7 @@ import { tidyStrategies } from '../../shared/store/strategies.ts';
 import { claimUndecided, timeOutRequests, type UndecidedRequest } from '../../shared/store/undecided.ts';
 import { unsettledDevices } from '../../shared/store/unsettled-devices.ts';
 import { reviveEvents } from './revive-events.ts';
+import { showDeadLetters } from './show-dead-letters.ts';
 import { type TellParts, tellFreed } from './tell-freed.ts';
 
 export interface ReconcileParts extends TellParts {
@@ -42,6 +43,8 @@ export interface Reconciled {
   readonly reservationsClosed: number;
   readonly devicesSettled: number;
   readonly usesReported: number;
+  /** Dead letters there are. */
+  readonly deadLetters: number;
   readonly holdsCheckedTo: string | null;
   readonly usageCheckedTo: string | null;
 }
@@ -72,6 +75,7 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
   const settled = await unsettledDevices(parts.store, parts.graceSeconds ?? GRACE_S, BATCH);
   await parts.producer.settleDevices(settled);
   const usage = await repairUsage(parts.store, checkedTo(last, 'usageCheckedTo'), USES);
+  const deadLetters = await showDeadLetters(parts);
   await forgetUnstuck(parts.store);
   await tidy(parts);
   const repairs = {
@@ -85,7 +89,7 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
     usesReported: usage.repaired.length,
   };
   note(parts, repairs, { devices: [...holds.repaired, ...settled], reservations: closed, allocations: usage.repaired });
-  return { ...repairs, holdsCheckedTo: holds.checkedTo, usageCheckedTo: usage.checkedTo };
+  return { ...repairs, deadLetters, holdsCheckedTo: holds.checkedTo, usageCheckedTo: usage.checkedTo };
 }
 
 /** Repairs as they are counted in `scheduler_reconciled_total`. */
