@@ -8,7 +8,7 @@ const EVENTS = 100_000;
 const QUICK_EVENTS = 5_000;
 const DEVICES = 5_000;
 const LISTENERS = 2;
-const MOST_MB = 200;
+const MOST_MB = 300;
 /** What may wait in Redis, and what two listeners may have in hand on top of it: 200 of each of four queues. */
 const MOST_WAITING = 10_000 + LISTENERS * 800;
 
