@@ -4,6 +4,7 @@ import { Queue, UnrecoverableError, Worker } from 'bullmq';
 import { createCapacitySignal } from '../../queues/capacity-signal.ts';
 import type { EventPayload } from '../../queues/jobs/event.ts';
 import { QUEUES } from '../../queues/names.ts';
+import { createProducer } from '../../queues/producer.ts';
 import { SchedulerError } from '../../shared/errors.ts';
 import type { Store } from '../../shared/store/store.ts';
 import { eventHandlers } from '../../workers/listener/handlers.ts';
@@ -197,6 +198,28 @@ describe('an event', () => {
     expect(first.isListening()).toBe(false);
     await bench.start();
     await untilCounted(userId, 1);
+  });
+
+  test('is left in RabbitMQ while as many as may wait do so, also those that wait for another attempt', async () => {
+    const { redis, prefix } = wired;
+    const producer = createProducer({ redis, prefix, maxWaitingJobs: 1, maxWaitingEvents: 3, logger: bench.deps.logger });
+    const queue = new Queue(QUEUES.event, { connection: { url: redisUrl() }, prefix });
+    // Every effect fails once, and waits for its second attempt.
+    const store: Store = { ...wired.store, transaction: () => Promise.reject(new Error('not yet')) };
+    const first = await bench.start({ producer, store });
+    const users = Array.from({ length: 3 }, someone);
+    for (const userId of users) await bench.publish('billing.payment_failed', { userId });
+    await eventually(async () => expect((await queue.getDelayed()).length).toBe(3), PATIENCE_MS);
+    await expect(
+      producer.event({ eventId: randomUUID(), topic: 'user.activated', action: { action: 'unblock-user', userId: someone() } }),
+    ).rejects.toMatchObject({ code: 'OVERLOADED' });
+    const late = someone();
+    await bench.publish('billing.payment_failed', { userId: late });
+    await first.close();
+    await bench.start({ producer });
+    for (const userId of [...users, late]) await untilCounted(userId, 1);
+    await queue.close();
+    await producer.close();
   });
 
   test('among many is taken by one listener or the next, once, when the first is closed in the middle', async () => {

@@ -1,5 +1,4 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { UnrecoverableError } from 'bullmq';
 import { EVENT, eventJob, eventPayload, GIVEN_UP } from '../../queues/jobs/event.ts';
 import type { ActionOf, ConsumedActionName } from '../../shared/consumed/action.ts';
 import { deadTopicOf } from '../../shared/consumed/topics.ts';
@@ -74,7 +73,7 @@ function handlerOf<A extends ConsumedActionName>(name: A) {
 /**
  * To `scheduler.<queue>.failed` on the dead-letter exchange, through the outbox: RabbitMQ may be away just now.
  *
- * @throws UnrecoverableError when it is there; STORE_UNAVAILABLE when it is not
+ * @throws Error that begins with `GIVEN_UP` when it is there; STORE_UNAVAILABLE when it is not
  */
 async function bury(
   { store, logger }: EventParts,
@@ -85,5 +84,5 @@ async function bury(
   const reason = messageOf(error).slice(0, 1_000);
   logger.error({ eventId, topic, err: error }, 'an event of another service was given up after its last attempt');
   await store.transaction((tx) => answerEvent(tx, deadTopicOf(topic), eventId, { consumedEventId: eventId, topic, action, reason }));
-  throw new UnrecoverableError(`${GIVEN_UP}${reason}`);
+  throw new Error(`${GIVEN_UP}${reason}`, { cause: error });
 }
