@@ -110,7 +110,11 @@ describe('neighbours that are away all the time', () => {
     const ids = await hold(END_REASONS.length * EACH);
     for (const [index, id] of ids.entries()) await end(id, END_REASONS[index % END_REASONS.length] ?? 'released');
     expect(await ledgerStates(wired.store)).toEqual({ owed: ids.length });
-    await eventually(async () => expect(await db().ledgerEntry.count({ where: { lastError: null } })).toBe(0), PATIENCE_MS);
+    // Not each of them: a neighbour that keeps failing is left alone, and most are given back unasked.
+    await eventually(
+      async () => expect(await db().ledgerEntry.count({ where: { lastError: { not: null } } })).toBeGreaterThan(0),
+      PATIENCE_MS,
+    );
     await eventually(() => expect(wired.users.control.calls.count('/usage')).toBeGreaterThan(0), PATIENCE_MS);
     expect(billed()).toEqual([]);
 
