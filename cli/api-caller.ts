@@ -108,7 +108,7 @@ async function answerOf(url: string, response: Response): Promise<ApiAnswer> {
     exit: code === 'FORBIDDEN' ? 'denied' : exitOf(statusCode),
     code,
     messages: message,
-    hints: hintsFor(code, retryAfter),
+    hints: hintsFor(code, retryAfter, details?.['field']),
     statusCode,
     requestId,
     ...(details === undefined ? {} : { details }),

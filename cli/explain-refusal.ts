@@ -14,6 +14,20 @@ const HINTS: Readonly<Record<string, string>> = {
   INTERNAL: 'The request id leads to the log lines of the API.',
 };
 
+/** How a field of the API is said on the command line. */
+const OPTION_OF: Readonly<Record<string, string>> = {
+  additionalMinutes: '--by',
+  deviceType: '--type',
+  durationMinutes: '--for',
+  maxWaitMinutes: '--max-wait',
+  reservedStartTime: '--start',
+  startTimeFrom: '--from',
+  startTimeTo: '--to',
+  tenantId: '--tenant',
+  userId: '--user, or the user that was named',
+  userTier: '--tier',
+};
+
 const ADVICE = {
   never: undefined,
   later: 'Asking again later can succeed.',
@@ -27,9 +41,15 @@ export function exitOf(statusCode: number): ExitName {
   return 'failed';
 }
 
-/** What somebody can do about a code, one sentence each. @param retryAfter seconds, as the API says them */
-export function hintsFor(code: string, retryAfter: number | undefined): string[] {
+/**
+ * What somebody can do about a code, one sentence each.
+ *
+ * @param retryAfter  seconds, as the API says them
+ * @param field       the field of the API that was wrong
+ */
+export function hintsFor(code: string, retryAfter: number | undefined, field: unknown): string[] {
+  const option = typeof field === 'string' && Object.hasOwn(OPTION_OF, field) ? `${field} is said with ${OPTION_OF[field]}.` : undefined;
   const wait = retryAfter === undefined ? undefined : `Ask again in ${retryAfter} s.`;
   const advice = isErrorCode(code) ? ADVICE[ERRORS[code].retry] : undefined;
-  return [HINTS[code], wait ?? (HINTS[code] === undefined ? advice : undefined)].filter((hint) => hint !== undefined);
+  return [option, HINTS[code], wait ?? (HINTS[code] === undefined ? advice : undefined)].filter((hint) => hint !== undefined);
 }

@@ -6,9 +6,12 @@ import { z } from 'zod';
 import { messageOf } from '../shared/errors.ts';
 import { usageFailure } from './cli-failure.ts';
 import { readAnswer } from './read-answer.ts';
+import type { Screen } from './screen.ts';
 import type { Session } from './session.ts';
-import { fields, table } from './table.ts';
+import { fields } from './table.ts';
+import { onOneLine } from './text-width.ts';
 import { durationWords } from './time-words.ts';
+import { wrapText } from './wrap-text.ts';
 
 const report = z.object({
   received: z.int(),
@@ -90,17 +93,17 @@ function reportText({ screen }: Session, result: Report, seconds: number, most: 
   const head = `${mark} ${number(result.received)} lines in ${seconds.toFixed(1)} s (${number(result.received / seconds)} lines/s)\n${counts}`;
   const listed = result.errors.slice(0, most);
   if (listed.length === 0) return head;
-  const wrong = table(
-    screen,
-    [
-      { head: 'line', value: ({ line }) => String(line), right: true },
-      { head: 'code', value: ({ code }) => code },
-      { head: 'problem', value: ({ message }) => message, least: 20 },
-    ],
-    listed,
-  );
+  const wrong = listed.map((error) => wrongLine(screen, error)).join('\n');
   const more = result.failed - listed.length;
   return `${head}\n\n${wrong}${more === 0 ? '' : `\n${paint.dim(`and ${number(more)} more; --errors <n> lists more of them`)}`}`;
+}
+
+/** A wrong line is worth reading to its end: it goes on below itself. */
+function wrongLine({ paint, width }: Screen, { line, code, message }: Report['errors'][number]): string {
+  const place = `line ${number(line)}`;
+  const room = width - place.length - 2;
+  const said = wrapText(onOneLine(message), room).map((part) => `${' '.repeat(place.length + 2)}${part}`);
+  return [`${paint.bold(place)}  ${paint.red(code)}`, ...said].join('\n');
 }
 
 function number(count: number): string {

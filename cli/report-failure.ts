@@ -20,7 +20,8 @@ export function failureDocument({ exit, code, messages, hints = [], statusCode, 
 export function failureText({ code, messages, hints = [], requestId, details = {} }: FailureFacts, { paint }: Screen): string {
   const [first = '', ...more] = messages.map(onOneLine);
   const label = code === 'USAGE' ? 'error' : code;
-  const data = Object.entries(details).filter(([name]) => name !== 'fields' && name !== 'requestId');
+  // The field is named in the sentence already, and the request below.
+  const data = Object.entries(details).filter(([name]) => !['field', 'fields', 'requestId'].includes(name));
   const width = Math.max(0, ...data.map(([name]) => name.length));
   return [
     `${paint.red(paint.bold(label))}  ${first}`,

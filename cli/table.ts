@@ -65,7 +65,7 @@ function measure<T>(column: Column<T>, rows: readonly T[]): Sized<T> {
   return { column, texts, natural, width: natural };
 }
 
-function fit<T>(all: readonly Sized<T>[], width: number): Sized<T>[] {
+function fitted<T>(all: readonly Sized<T>[], width: number): Sized<T>[] {
   const leastOf = ({ column, natural }: Sized<T>) => Math.min(natural, Math.max(column.least ?? natural, textWidth(column.head)));
   const needed = (some: readonly Sized<T>[], size: (one: Sized<T>) => number) =>
     some.reduce((sum, one) => sum + size(one), GAP * (some.length - 1));

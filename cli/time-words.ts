@@ -23,8 +23,8 @@ export function durationWords(seconds: number): string {
 export function distanceWords(at: Date, now: Date): string {
   const seconds = Math.abs(at.getTime() - now.getTime()) / SECOND_MS;
   if (seconds < 1) return 'now';
-  // Below an hour one unit says enough.
-  const words = durationWords(seconds < 60 || seconds >= 3_600 ? seconds : Math.round(seconds / 60) * 60);
+  // Above a minute nobody counts seconds.
+  const words = durationWords(seconds < 60 ? seconds : Math.round(seconds / 60) * 60);
   return at > now ? `in ${words}` : `${words} ago`;
 }
 

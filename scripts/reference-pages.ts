@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describeVariables } from '../shared/config.ts';
 import { ERRORS } from '../shared/errors.ts';
+import { cliPage } from './cli-page.ts';
 import { eventPages } from './event-pages.ts';
 import { manifestPages } from './kubernetes/manifests.ts';
 import { withMeasured } from './measured.ts';
@@ -30,6 +31,7 @@ export function referencePages(): readonly ReferencePage[] {
     { path: '.env.example', text: envExample() },
     { path: 'docs/configuration.md', text: configurationPage() },
     { path: 'docs/errors.md', text: errorsPage() },
+    { path: 'docs/reference/cli.md', text: cliPage() },
     ...eventPages(),
     ...manifestPages(),
     ...alertPages(),

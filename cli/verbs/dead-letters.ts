@@ -50,7 +50,7 @@ function columns({ screen }: Session, now: Date): Column<z.output<typeof letter>
     { head: 'letter', value: (row) => row.id },
     { head: 'kind', value: (row) => row.kind },
     { head: 'error', value: (row) => row.lastError ?? row.reason, least: 12 },
-    { head: 'since', value: (row) => screen.moment(row.createdAt, now), extra: 1 },
+    { head: 'since', value: (row) => screen.distance(row.createdAt, now), extra: 1 },
     { head: 'tries', value: (row) => String(row.attempts), right: true, extra: 2 },
     { head: 'user', value: (row) => row.userId ?? '', extra: 3 },
     { head: 'about', value: (row) => row.reason, extra: 4 },

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { z } from 'zod';
+import { momentColumns } from '../moment-columns.ts';
 import { paintState } from '../paint.ts';
 import { type PageWords, readPages } from '../read-pages.ts';
 import type { Host, Session } from '../session.ts';
@@ -63,20 +64,15 @@ async function list(session: Session, words: Words): Promise<void> {
 }
 
 function columns({ screen }: Session, live: boolean, now: Date): Column<Allocation>[] {
-  const state: Column<Allocation> = {
-    head: 'state',
-    value: ({ status, endReason }) => endReason ?? status,
-    least: 8,
-    paint: (text, { status }) => paintState(screen.paint, status, text),
-  };
   return [
     { head: 'allocation', value: ({ allocationId }) => allocationId },
     { head: 'user', value: ({ userId }) => userId, least: 6 },
     { head: 'device', value: ({ deviceName }) => deviceName, least: 6 },
-    live
-      ? { head: 'ends', value: ({ expiresAt }) => screen.moment(expiresAt, now), least: 9 }
-      : { head: 'ended', value: ({ endedAt }) => screen.moment(endedAt, now), least: 9 },
-    ...(live ? [] : [state]),
+    ...(live
+      ? []
+      : [{ head: 'state', value: ({ status }: Allocation) => status, paint: (text: string) => paintState(screen.paint, text) }]),
+    ...momentColumns<Allocation>(screen, live ? 'ends' : 'ended', (row) => (live ? row.expiresAt : row.endedAt), now),
+    { head: 'why', value: ({ endReason }) => endReason ?? '', extra: 1 },
     { head: 'held', value: ({ durationSeconds }) => durationWords(durationSeconds), right: true, extra: 1 },
     { head: 'tier', value: ({ tier }) => tier, extra: 2 },
     { head: 'tenant', value: ({ tenantId }) => tenantId ?? '', extra: 3 },

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { z } from 'zod';
 import { DEVICE_TYPES } from '../../shared/allocation/asked.ts';
 import { TIER_WORDS } from '../../shared/allocation/tier.ts';
+import { momentColumns } from '../moment-columns.ts';
 import { paintState } from '../paint.ts';
 import { readAnswer } from '../read-answer.ts';
 import { type PageWords, readPages } from '../read-pages.ts';
@@ -107,7 +108,7 @@ function columns({ screen }: Session, now: Date): Column<Entry>[] {
     { head: 'entry', value: (row) => row.id },
     { head: 'user', value: (row) => row.userId, least: 6 },
     { head: 'state', value: (row) => row.status, paint: (text) => paintState(screen.paint, text) },
-    { head: 'since', value: (row) => screen.moment(row.createdAt, now), least: 9 },
+    ...momentColumns<Entry>(screen, 'since', (row) => row.createdAt, now),
     { head: 'tier', value: (row) => row.userTier, extra: 1 },
     { head: 'type', value: (row) => row.deviceType ?? 'any', extra: 2 },
     { head: 'wants', value: (row) => (row.durationMinutes === null ? '' : durationWords(row.durationMinutes * 60)), right: true, extra: 3 },

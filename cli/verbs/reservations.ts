@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { DEVICE_TYPES } from '../../shared/allocation/asked.ts';
 import { TIER_WORDS } from '../../shared/allocation/tier.ts';
 import { RESERVATION_STATUSES } from '../../shared/reservation/reservation.ts';
+import { momentColumns } from '../moment-columns.ts';
 import { paintState } from '../paint.ts';
 import { readAnswer } from '../read-answer.ts';
 import { type PageWords, readPages } from '../read-pages.ts';
@@ -95,7 +96,7 @@ function columns({ screen }: Session, now: Date): Column<Reservation>[] {
     { head: 'reservation', value: (row) => row.id },
     { head: 'user', value: (row) => row.userId, least: 6 },
     { head: 'state', value: (row) => row.status, paint: (text) => paintState(screen.paint, text) },
-    { head: 'starts', value: (row) => screen.moment(row.reservedStartTime, now), least: 9 },
+    ...momentColumns<Reservation>(screen, 'starts', (row) => row.reservedStartTime, now),
     { head: 'for', value: (row) => durationWords(row.durationMinutes * 60), right: true, extra: 1 },
     { head: 'type', value: (row) => row.deviceType ?? 'any', extra: 2 },
     { head: 'why', value: (row) => row.failureCode ?? row.cancelReason ?? '', extra: 3 },
