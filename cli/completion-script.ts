@@ -78,7 +78,7 @@ ${id}() {
   local word path='' offered previous="\${COMP_WORDS[COMP_CWORD-1]}"
   local before=("\${COMP_WORDS[@]:1:COMP_CWORD-1}")
 ${body(paths, offers)}
-  COMPREPLY=($(compgen -W "$offered" -- "\${COMP_WORDS[COMP_CWORD]}"))
+  COMPREPLY=($(compgen -W "$offered" -- "\${COMP_WORDS[COMP_CWORD]}" || true))
 }
 complete -o default -F ${id} ${name}
 `;
