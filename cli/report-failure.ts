@@ -17,7 +17,8 @@ export function failureDocument({ exit, code, messages, hints = [], statusCode, 
 }
 
 /** A failure for people: what was wrong, the data to act on, what to do, and what to tell whoever looks into the logs. */
-export function failureText({ code, messages, hints = [], requestId, details = {} }: FailureFacts, { paint }: Screen): string {
+export function failureText({ code, messages, hints = [], requestId, details = {} }: FailureFacts, screen: Screen): string {
+  const { paint } = screen;
   const [first = '', ...more] = messages.map(onOneLine);
   const label = code === 'USAGE' ? 'error' : code;
   // The field is named in the sentence already, and the request below.
@@ -26,12 +27,14 @@ export function failureText({ code, messages, hints = [], requestId, details = {
   return [
     `${paint.red(paint.bold(label))}  ${first}`,
     ...more.map((message) => `  ${message}`),
-    ...data.map(([name, value]) => `  ${paint.dim(onOneLine(name).padEnd(width))}  ${onOneLine(shown(value))}`),
+    ...data.map(([name, value]) => `  ${paint.dim(onOneLine(name).padEnd(width))}  ${onOneLine(shown(value, screen))}`),
     ...hints.map((hint) => `${paint.cyan('→')} ${hint}`),
     ...(requestId === undefined ? [] : [paint.dim(`request ${requestId}`)]),
   ].join('\n');
 }
 
-function shown(value: unknown): string {
-  return typeof value === 'string' ? value : JSON.stringify(value);
+/** Instants by the local clock, texts as they are, the rest as JSON. */
+function shown(value: unknown, screen: Screen): string {
+  if (typeof value !== 'string') return JSON.stringify(value);
+  return /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(value) ? screen.moment(value, new Date()) : value;
 }
