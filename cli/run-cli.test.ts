@@ -90,7 +90,9 @@ describe('completion', () => {
   async function offered(...words: string[]): Promise<string[]> {
     const { out } = await run('completion', 'bash');
     const script = `${out}\nCOMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _cloudphone_scheduler; printf '%s\\n' "\${COMPREPLY[@]}"; complete -p cloudphone-scheduler`;
-    const { stdout, stderr } = spawnSync('bash', ['-euc', script, 'bash', 'cloudphone-scheduler', ...words], { encoding: 'utf8' });
+    const { stdout, stderr } = spawnSync('bash', ['--norc', '-euc', script, 'bash', 'cloudphone-scheduler', ...words], {
+      encoding: 'utf8',
+    });
     expect(stderr).toBe('');
     expect(stdout).toContain('complete -o default -F _cloudphone_scheduler cloudphone-scheduler');
     return stdout.split('\n').filter((line) => line !== '' && !line.startsWith('complete '));

@@ -13,7 +13,11 @@ const PATIENCE_S = 15;
 const DAY_S = 86_400;
 
 /** Which process runs a job. */
-const WORKERS: Readonly<Record<string, string>> = { reservations: 'reservations', 'reservation-series': 'reservations' };
+const WORKERS: Readonly<Record<string, string>> = {
+  reservations: 'reservations',
+  'reservation-series': 'reservations',
+  'outbox-relay': 'relay',
+};
 
 /** Whether the scheduled jobs run: a schedule or a worker that is gone makes no sound. */
 export async function checkJobs(session: Session): Promise<Finding[]> {

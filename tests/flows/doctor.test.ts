@@ -89,6 +89,7 @@ describe('the doctor', () => {
     expect(found.get('rabbitmq')).toMatchObject({ status: 'failed', says: expect.stringContaining('127.0.0.1:1 cannot be used') });
     expect(found.get('user-service')).toBeDefined();
     expect(found.get('job expire')).toMatchObject({ status: 'failed', fix: [expect.stringContaining('node workers/maintenance/main.ts')] });
+    expect(found.get('job outbox-relay')).toMatchObject({ fix: [expect.stringContaining('node workers/relay/main.ts')] });
     expect(found.get('job reservations')).toMatchObject({ fix: [expect.stringContaining('node workers/reservations/main.ts')] });
     expect(text.out).toMatch(/✗ redis policy +Redis has maxmemory-policy allkeys-lru/);
     expect(text.out).toContain('→ redis-cli CONFIG SET maxmemory-policy noeviction');
