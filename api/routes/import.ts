@@ -41,7 +41,7 @@ export function importRoutes(api: Api, deps: ServerDeps): void {
       if (!(body instanceof Readable)) throw new SchedulerError('UNSUPPORTED_MEDIA_TYPE', { messages: [`Send ${LINE_TYPES[0]}.`] });
       try {
         const answer = await withModestHeap(() =>
-            importDevices(parts, hashed(request, body), ownershipOf(caller), (stated) => tenantOfDevice(caller, stated)),
+          importDevices(parts, hashed(request, body), ownershipOf(caller), (stated) => tenantOfDevice(caller, stated)),
         );
         return success(request, answer);
       } finally {
