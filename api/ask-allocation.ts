@@ -4,7 +4,7 @@ import type { NewAllocate } from '../queues/jobs/allocate.ts';
 import type { AllocationRequest } from '../shared/allocation/facts.ts';
 import { SchedulerError } from '../shared/errors.ts';
 import type { Logger } from '../shared/logger.ts';
-import { forgetRequest, insertRequest, type RequestState, readRequest } from '../shared/store/requests.ts';
+import { forgetRequest, insertRequest, type NewRequest, type RequestState, readRequest } from '../shared/store/requests.ts';
 import type { ServerDeps } from './deps.ts';
 import type { HeldKey } from './idempotency.ts';
 
@@ -21,11 +21,12 @@ const BACKLOG_KEPT_MS = 250;
  * @param waitMs  longest wait; 0 returns the pending request at once
  * @throws SchedulerError OVERLOADED, STORE_UNAVAILABLE
  */
-export async function askAllocation(deps: ServerDeps, request: AllocationRequest, waitMs: number, logger: Logger): Promise<RequestState> {
+export async function askAllocation(deps: ServerDeps, request: NewRequest, waitMs: number, logger: Logger): Promise<RequestState> {
   const told = deps.outcomes.wait(request.requestId, waitMs);
   // Its place in the queue is found meanwhile.
   const written = insertRequest(deps.store, request);
-  const handedOver = await handOver(deps, request, written, logger);
+  const known = request.tenantId === undefined ? await tenantWritten(deps, request.requestId, written) : request.tenantId;
+  const handedOver = await handOver(deps, { ...request, tenantId: known }, written, logger);
   return waitForDecision(deps, request.requestId, handedOver ? told : undefined, Date.now() + (handedOver ? waitMs : 0));
 }
 
@@ -67,19 +68,30 @@ async function waitingJobs({ producer, logger }: ServerDeps): Promise<number> {
   }
 }
 
+/** The tenant the row got, whose turn it takes: nothing can be handed over before it is known. */
+async function tenantWritten({ store }: ServerDeps, requestId: string, written: ReturnType<typeof insertRequest>): Promise<string | null> {
+  const row = (await written) ?? (await readRequest(store, requestId, { kind: 'all' }));
+  return row?.tenantId ?? null;
+}
+
 /**
- * @param written  resolves when the row is there, saying whether it is new
+ * @param written  resolves when the row is there, with nothing if it was there before
  * @returns whether it is a job now; if not, the reconciler will make it one
  * @throws SchedulerError OVERLOADED when the queue takes nothing; the row is gone then, unless an earlier call had brought it
  */
-async function handOver(deps: ServerDeps, request: AllocationRequest, written: Promise<boolean>, logger: Logger): Promise<boolean> {
+async function handOver(
+  deps: ServerDeps,
+  request: AllocationRequest,
+  written: ReturnType<typeof insertRequest>,
+  logger: Logger,
+): Promise<boolean> {
   const { traceId, ...rest } = request;
   const job: NewAllocate = { ...rest, ...(traceId === undefined ? {} : { traceId }), replyTo: deps.instance, acceptedAt: Date.now() };
   try {
     await deps.producer.allocate([job], written);
     return true;
   } catch (error) {
-    const isNew = await written;
+    const isNew = (await written) !== undefined;
     const refused = error instanceof SchedulerError && error.code === 'OVERLOADED';
     if (refused && isNew && (await forgetRequest(deps.store, request.requestId))) throw error;
     logger.warn({ err: error, requestId: request.requestId }, 'the request could not be handed to the queue; the reconciler will');

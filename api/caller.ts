@@ -43,17 +43,20 @@ export function assertMayActFor(caller: Caller, userId: string): void {
   }
 }
 
+/** @throws SchedulerError FORBIDDEN when a user or the admin of a tenant states another tenant than the own */
+export function assertMaySpeakFor(caller: Caller, tenantId: string | undefined): void {
+  if (tenantId === undefined || caller.role === 'super' || caller.role === 'service' || tenantId === caller.tenantId) return;
+  throw new SchedulerError('FORBIDDEN', { messages: ['The tenant is not the one of this caller.'], details: { field: 'tenantId' } });
+}
+
 /**
- * The tenant something is done for: the stated one if the caller may speak for it, else the caller's own.
+ * The tenant a device is brought for: the stated one, else the one the admin administers, else none.
  *
  * @throws SchedulerError FORBIDDEN for a tenant that is not the caller's
  */
-export function tenantFor(caller: Caller, stated: string | undefined): string | null {
-  if (caller.role === 'super' || caller.role === 'service') return stated ?? caller.tenantId;
-  if (stated !== undefined && stated !== caller.tenantId) {
-    throw new SchedulerError('FORBIDDEN', { messages: ['The tenant is not the one of this caller.'], details: { field: 'tenantId' } });
-  }
-  return caller.tenantId;
+export function tenantOfDevice(caller: Caller, stated: string | undefined): string | undefined {
+  assertMaySpeakFor(caller, stated);
+  return stated ?? (caller.role === 'admin' ? (caller.tenantId ?? undefined) : undefined);
 }
 
 /**

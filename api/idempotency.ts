@@ -29,7 +29,8 @@ const RENEW_MS = 3_000;
 const LONGEST_WAIT_MS = 40_000;
 const FIRST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 200;
-const KEPT_HEADERS = ['content-type', 'location'] as const;
+const RETRY_AFTER = 'retry-after';
+const KEPT_HEADERS = ['content-type', 'location', RETRY_AFTER] as const;
 
 /**
  * Before the handler: takes the key, or answers with what the first call was answered.
@@ -40,7 +41,7 @@ export async function beginKeyed(store: Store, request: FastifyRequest, reply: F
   const call = keyedCallOf(request);
   if (call === undefined) return undefined;
   const claim = await settledClaim(store, call, request);
-  if (claim.kind === 'answered') return replay(request, reply, call, claim.answer);
+  if (claim.kind === 'answered') return replay(request, reply, call, claim);
   request.heldKey = { call, since: claim.since, renewal: keepRenewing(store, call, request), streamHash: undefined, undecided: false };
   return undefined;
 }
@@ -90,9 +91,21 @@ async function settledClaim(
   }
 }
 
-async function replay(request: FastifyRequest, reply: FastifyReply, call: KeyedCall, answer: StoredAnswer): Promise<FastifyReply> {
+async function replay(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  call: KeyedCall,
+  { answer, ageSeconds }: Extract<Claim, { kind: 'answered' }>,
+): Promise<FastifyReply> {
   if (call.bodyHash === null && (await hashOfStream(request)) !== answer.bodyHash) throw new SchedulerError('IDEMPOTENCY_KEY_REUSED');
-  return reply.code(answer.statusCode).headers(answer.headers).header('idempotency-replayed', 'true').send(answer.body);
+  const headers = { ...answer.headers, ...waitLeft(answer.headers[RETRY_AFTER], ageSeconds), 'idempotency-replayed': 'true' };
+  return reply.code(answer.statusCode).headers(headers).send(answer.body);
+}
+
+/** How long was to be waited counted from the first answer, s; what is left of it is at least 1, since asking at once never helps. */
+function waitLeft(retryAfter: string | undefined, ageSeconds: number): Record<string, string> {
+  if (retryAfter === undefined) return {};
+  return { [RETRY_AFTER]: String(Math.max(1, Math.ceil(Number(retryAfter) - ageSeconds))) };
 }
 
 function keepRenewing(store: Store, call: KeyedCall, request: FastifyRequest): NodeJS.Timeout {

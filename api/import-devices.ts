@@ -17,6 +17,13 @@ export interface ImportReport {
   readonly errors: { line: number; code: string; message: string }[];
 }
 
+/** What an import works with. */
+export interface ImportParts {
+  readonly store: Store;
+  /** Has the holders and reservations of devices looked after that a line took out of service. */
+  readonly settle: (deviceIds: readonly string[]) => Promise<void>;
+}
+
 /** Rows of one statement: large enough that the round trip does not count, small enough that little of it lives at once. */
 const BATCH = 500;
 /** Statements under way while the next lines are read. */
@@ -35,13 +42,13 @@ interface Checked {
  * number of lines. A wrong line is reported and left out; the others count.
  *
  * @param tenantOf  the tenant a line's device belongs to; throws SchedulerError FORBIDDEN for a foreign one
- * @throws SchedulerError STORE_UNAVAILABLE; what was written by then stays, and a repeat is harmless
+ * @throws SchedulerError STORE_UNAVAILABLE, QUEUE_UNAVAILABLE; what was written by then stays, and a repeat is harmless
  */
 export async function importDevices(
-  store: Store,
+  parts: ImportParts,
   body: Readable,
   owner: Ownership,
-  tenantOf: (stated: string | undefined) => string | null,
+  tenantOf: (stated: string | undefined) => string | undefined,
 ): Promise<ImportReport> {
   const report: ImportReport = { received: 0, created: 0, updated: 0, failed: 0, errors: [] };
   const underWay = new Set<Promise<void>>();
@@ -50,7 +57,7 @@ export async function importDevices(
 
   async function write(rows: readonly Checked[]): Promise<void> {
     try {
-      await writeBatch(store, rows, owner, report);
+      await writeBatch(parts, rows, owner, report);
     } catch (error) {
       faults.push(error);
     }
@@ -78,7 +85,7 @@ export async function importDevices(
   return { ...report, errors: report.errors.sort((a, b) => a.line - b.line) };
 }
 
-function readLine(line: Line, tenantOf: (stated: string | undefined) => string | null, report: ImportReport): Checked | undefined {
+function readLine(line: Line, tenantOf: (stated: string | undefined) => string | undefined, report: ImportReport): Checked | undefined {
   const fail = (message: string, code = 'VALIDATION_FAILED') => addError(report, line.number, code, message);
   if (line.text === undefined) return fail('the line is too long');
   const value = parse(line.text);
@@ -91,7 +98,7 @@ function readLine(line: Line, tenantOf: (stated: string | undefined) => string |
     const device: DeviceWords = {
       ...checked.data,
       id: checked.data.id.toLowerCase(),
-      tenantId: tenantOf(checked.data.tenantId) ?? undefined,
+      tenantId: tenantOf(checked.data.tenantId),
     };
     return { line: line.number, id: device.id, json: JSON.stringify(device) };
   } catch (error) {
@@ -100,14 +107,14 @@ function readLine(line: Line, tenantOf: (stated: string | undefined) => string |
   }
 }
 
-async function writeBatch(store: Store, rows: readonly Checked[], owner: Ownership, report: ImportReport): Promise<void> {
+async function writeBatch({ store, settle }: ImportParts, rows: readonly Checked[], owner: Ownership, report: ImportReport): Promise<void> {
   const texts = rows.map(({ json }) => json);
-  const { created, updated, held, foreign } = await upsertDevices(store, texts, owner);
+  const { created, updated, foreign, down } = await upsertDevices(store, texts, owner);
   report.created += created;
   report.updated += updated;
-  if (held.length + foreign.length === 0) return;
+  if (down.length > 0) await settle(down);
+  if (foreign.length === 0) return;
   const lines = new Map(rows.map(({ line, id }) => [id, line]));
-  for (const id of held) addError(report, lines.get(id) ?? 0, 'DEVICE_HELD', 'a held device cannot be deleted');
   for (const id of foreign) addError(report, lines.get(id) ?? 0, 'FORBIDDEN', 'the device belongs to another tenant');
 }
 

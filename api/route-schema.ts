@@ -34,7 +34,12 @@ export const noQuery = z.strictObject({});
 /** The body of routes that need none: nothing, or an empty object. */
 export const noBody = z.strictObject({}).nullish();
 
-export const idParams = z.strictObject({ id: z.guid() });
+/** What a `tenantId` of a body means, and what counts without one. */
+export const TENANT_RULE =
+  'Whom it is for; another one than the own only from services and super admins. Left out: the tenant of the caller who acts for themselves or administers a tenant, else the one the user is known with, else none';
+
+/** An id is the same in capitals; rows and jobs write it small. */
+export const idParams = z.strictObject({ id: z.guid().toLowerCase() });
 
 /** `limit` and `cursor` of every list. */
 export const pagingQuery = {

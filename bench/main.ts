@@ -6,6 +6,7 @@ import { available } from './available.ts';
 import { contention } from './contention.ts';
 import { expiry } from './expiry.ts';
 import { fairness } from './fairness.ts';
+import { flood } from './flood.ts';
 import { importing } from './import.ts';
 import { latency } from './latency.ts';
 import { memory } from './memory.ts';
@@ -31,6 +32,7 @@ const SCENARIOS: readonly Scenario[] = [
   waitlist,
   fairness,
   memory,
+  flood,
   scaleOut,
 ];
 const ROUNDS = 5;

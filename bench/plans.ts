@@ -12,7 +12,7 @@ import { noteListening, reclaimSilent } from '../shared/store/heartbeat.ts';
 import type { Reach } from '../shared/store/reach.ts';
 import { conflictsOf, countReservations, listReservations } from '../shared/store/read-reservations.ts';
 import { createStore, type Store } from '../shared/store/store.ts';
-import { dueReservations, EXPIRE, endNoShows, REMIND } from '../shared/store/sweep-reservations.ts';
+import { dueReservations, endNoShows, expireUnbegun, REMIND } from '../shared/store/sweep-reservations.ts';
 import { fillBookings } from './fill-bookings.ts';
 import { fillHistory } from './fill-history.ts';
 import { openPlace } from './place.ts';
@@ -71,7 +71,7 @@ function questionsOf({ deviceId, allocationIds, from, to }: Sample): readonly Qu
     ['reservations: a user, and how many', 'reservations_history_of_user', bookingsOfUser],
     ['reservations: conflicts of a user', 'reservations_no_overlap_of_user', (store) => conflictsOf(store, 'user-5', ALL, ...ahead())],
     ['reservations: due', 'reservations_due', (store) => dueReservations(store, 100, undefined)],
-    ['reservations: over', 'reservations_due', (store) => EXPIRE.due(store, 100)],
+    ['reservations: over', 'reservations_due', (store) => expireUnbegun(() => undefined).due(store, 100)],
     ['reservations: to be reminded of', 'reservations_remind', (store) => REMIND.due(store, 100)],
     ['reservations: nobody came', 'reservations_unseen', (store) => endNoShows(unseen).due(store, 100)],
     ['reservations: a device', 'reservations_no_overlap_on_device', (store) => store.transaction((tx) => lockBookable(tx, booking()))],

@@ -120,8 +120,7 @@ function openWays({ api, redis, config, tally }: Stage, headers: Readonly<Record
   const onRetry = () => {
     tally.retries += 1;
   };
-  const client = (service: string) =>
-    createClientWay({ redisUrl: redis.url, clusterNodes: [], prefix: config.QUEUE_PREFIX, service, onRetry });
+  const client = createClientWay({ redisUrl: redis.url, clusterNodes: [], prefix: config.QUEUE_PREFIX, service: 'chaos', onRetry });
   const http = createHttpWay({ api, signIn: () => Promise.resolve(headers), statesTier: true, onRetry });
-  return { http, client: client('chaos'), event: client('chaos-other') };
+  return { http, client };
 }

@@ -1,29 +1,28 @@
-import { Command } from 'commander';
-import { messageOf } from '../shared/errors.ts';
+import { loadConfig } from '../shared/config.ts';
+import { readEnvironment } from '../shared/config-files.ts';
 import { readConfig } from '../shared/read-config.ts';
-import { signToken, type TokenWords } from './token.ts';
+import { readCliEnvironment } from './cli-environment.ts';
+import { configurationFacts } from './configuration-facts.ts';
+import { EXIT_CODES } from './exit-codes.ts';
+import { runCli } from './run-cli.ts';
 
-const program = new Command('cloudphone-scheduler').description('The operator’s command of cloudphone-scheduler');
+const said = readEnvironment();
 
-program
-  .command('token')
-  .description('print a signed token, for development')
-  .option('--user <id>', 'a user token for this user')
-  .option('--role <role...>', 'roles of the user, for example admin')
-  .option('--tenant <id>', 'tenant of the user')
-  .option('--tier <tier>', 'tier of the user')
-  .option('--super', 'the user is a super admin')
-  .option('--service <name>', 'a service token for this service')
-  .option('--expires-in <seconds>', 'how long it is valid', '86400')
-  .action(async (words: TokenWords) => {
-    const config = readConfig();
-    if (config.NODE_ENV === 'production') throw new Error('tokens are not made here in production: the platform issues them');
-    process.stdout.write(`${await signToken(words, { userSecret: config.JWT_SECRET, serviceSecret: config.SERVICE_TOKEN_SECRET })}\n`);
-  });
+process.once('SIGINT', () => process.exit(EXIT_CODES.interrupted.code));
+// Whoever reads our output may have seen enough: `| head` is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(EXIT_CODES.done.code);
+  throw error;
+});
 
-try {
-  await program.parseAsync();
-} catch (error) {
-  process.stderr.write(`${messageOf(error)}\n`);
-  process.exitCode = 1;
-}
+process.exitCode = await runCli(process.argv.slice(2), {
+  environment: readCliEnvironment(said),
+  stdout: process.stdout,
+  stderr: process.stderr,
+  stdin: process.stdin,
+  secrets: () => {
+    const { JWT_SECRET, SERVICE_TOKEN_SECRET } = readConfig();
+    return { userSecret: JWT_SECRET, serviceSecret: SERVICE_TOKEN_SECRET };
+  },
+  configuration: () => configurationFacts(loadConfig(said), said),
+});

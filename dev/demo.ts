@@ -5,7 +5,9 @@ import { messageOf } from '../shared/errors.ts';
 import { readConfig } from '../shared/read-config.ts';
 import type { Cluster } from './cluster/start-cluster.ts';
 import { onStopSignals } from './cluster/stop-signals.ts';
+import { howToLogIn } from './demo/how-to-log-in.ts';
 import { type DemoOptions, readDemoOptions } from './demo/options.ts';
+import { paperOf, verdict } from './demo/paper.ts';
 import { runDemo } from './demo/run-demo.ts';
 
 const say = (text: string) => void process.stdout.write(`${text}\n`);
@@ -16,7 +18,10 @@ let cluster: Cluster | undefined;
 let code = 1;
 
 onStopSignals(
-  () => void end(),
+  () => {
+    if (!stopping.signal.aborted) say('\nstopping …');
+    void end();
+  },
   () => process.exit(1),
 );
 await run(optionsFrom(process.argv.slice(2)));
@@ -27,16 +32,31 @@ async function run(options: DemoOptions): Promise<void> {
     const onCluster = (started: Cluster) => {
       cluster = started;
     };
-    const holds = await runDemo({ options, config, said: readEnvironment(), out: process.stdout, stopping: stopping.signal, onCluster });
-    code = holds ? 0 : 1;
-    say(holds ? '\neverything holds' : '\nNOT everything holds: see what is BROKEN above');
+    const { stdout: out } = process;
+    const paper = paperOf(out, Boolean(process.env['NO_COLOR']));
+    const { broken, checks } = await runDemo({
+      ...{ options, config, said: readEnvironment(), out, paper, stopping: stopping.signal, onCluster },
+    });
+    code = broken.length === 0 ? 0 : 1;
+    say(`\n${verdict(broken, checks, paper)}`);
+    sayWhereItIs(options, config.DASHBOARD_USER);
   } catch (error) {
     if (stopping.signal.aborted) return;
     say(`\nthe demo failed: ${messageOf(error)}`);
     await end();
   }
-  if (options.keep) say('still up; Ctrl-C stops everything');
-  else await end();
+  if (!options.keep) await end();
+}
+
+function sayWhereItIs({ keep }: DemoOptions, user: string): void {
+  if (!keep || cluster === undefined) {
+    say('Stopping everything. To look around in it, leave it up: npm run demo -- --keep');
+    return;
+  }
+  const { api, dashboard } = cluster.addresses;
+  say(`Still up, until Ctrl-C:
+  dashboard  ${dashboard}  (${howToLogIn(user, process.env)})
+  API        ${api}/docs`);
 }
 
 function optionsFrom(words: readonly string[]): DemoOptions {

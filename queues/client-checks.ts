@@ -14,6 +14,7 @@ import { type NewReserve, reservePayload } from './jobs/reserve.ts';
 /** What is asked for. `requestId`: your own UUID makes repeating the call, also after a crash, harmless. */
 export interface AllocateOptions extends AskedAllocationInput {
   readonly requestId?: string;
+  /** State it where it is known: what is left out is not looked up, and takes its turns as the user's own. */
   readonly tenantId?: string | null;
   readonly tier?: (typeof TIER_WORDS)[number];
 }
@@ -69,6 +70,7 @@ export function checkRelease(
 /** What is booked. `reservationId`: your own UUID makes repeating the call, also after a crash, harmless. Times are ISO 8601. */
 export interface ReserveOptions extends AskedReservationInput {
   readonly reservationId?: string;
+  /** Left out: the tenant the user is known with. */
   readonly tenantId?: string | null;
   readonly tier?: (typeof TIER_WORDS)[number];
 }
@@ -90,6 +92,7 @@ export function checkReservation(
 /** What is waited for. `requestId`: your own UUID makes repeating the call, also after a crash, harmless. */
 export interface JoinOptions extends AskedEntryInput {
   readonly requestId?: string;
+  /** Left out: the tenant the user is known with. */
   readonly tenantId?: string | null;
   readonly tier?: (typeof TIER_WORDS)[number];
 }

@@ -155,7 +155,12 @@ export class SchedulerClient {
     const releaseId = allocation.releaseId ?? randomUUID();
     const checked = checkRelease({ ...allocation, releaseId }, this.#caller, this.#connection.instance);
     if ('status' in checked) return checked;
-    const outcome = await this.#call(RELEASE_CALL, releaseId, () => this.#producer.release(checked), wait);
+    const outcome = await this.#call(
+      RELEASE_CALL,
+      { id: releaseId, own: allocation.releaseId !== undefined },
+      () => this.#producer.release(checked),
+      wait,
+    );
     return outcome ?? { status: 'pending', releaseId };
   }
 
@@ -174,7 +179,12 @@ export class SchedulerClient {
       const problems = problemsOf(parsed.error);
       return { status: 'refused', code: 'VALIDATION_FAILED', reason: problems.join('; '), details: { problems } };
     }
-    const outcome = await this.#call(EXTEND_CALL, extendId, () => this.#producer.extend(parsed.data), wait);
+    const outcome = await this.#call(
+      EXTEND_CALL,
+      { id: extendId, own: allocation.extendId !== undefined },
+      () => this.#producer.extend(parsed.data),
+      wait,
+    );
     return outcome?.items[0] ?? { status: 'pending', extendId };
   }
 
@@ -186,7 +196,12 @@ export class SchedulerClient {
     const reservationId = options.reservationId ?? randomUUID();
     const checked = checkReservation({ ...options, userId, reservationId }, this.#caller, this.#connection.instance);
     if ('status' in checked) return checked;
-    const outcome = await this.#call(RESERVE_CALL, reservationId, () => this.#producer.reserve(checked), wait);
+    const outcome = await this.#call(
+      RESERVE_CALL,
+      { id: reservationId, own: options.reservationId !== undefined },
+      () => this.#producer.reserve(checked),
+      wait,
+    );
     return outcome ?? { status: 'pending', reservationId };
   }
 
@@ -198,7 +213,12 @@ export class SchedulerClient {
     const requestId = options.requestId ?? randomUUID();
     const checked = checkJoin({ ...options, userId, requestId }, this.#caller, this.#connection.instance);
     if ('status' in checked) return checked;
-    const outcome = await this.#call(JOIN_CALL, requestId, () => this.#producer.join(checked), wait);
+    const outcome = await this.#call(
+      JOIN_CALL,
+      { id: requestId, own: options.requestId !== undefined },
+      () => this.#producer.join(checked),
+      wait,
+    );
     return outcome ?? { status: 'pending', requestId };
   }
 
@@ -206,7 +226,7 @@ export class SchedulerClient {
   async cancel(requestId: string, wait: WaitOptions = {}): Promise<CancelResult> {
     const cancelId = randomUUID();
     const add = () => this.#producer.cancel({ cancelId, requestId, caller: this.#caller, replyTo: this.#connection.instance });
-    const outcome = await this.#call(CANCEL_CALL, cancelId, add, wait);
+    const outcome = await this.#call(CANCEL_CALL, { id: cancelId, own: false }, add, wait);
     return outcome ?? { status: 'pending', requestId };
   }
 
@@ -277,10 +297,20 @@ export class SchedulerClient {
     this.#asked.set(request.requestId, request);
   }
 
-  async #call<Outcome>(kind: CallKind<Outcome>, id: string, add: () => Promise<void>, wait: WaitOptions): Promise<Outcome | undefined> {
+  /** @param own  whether the caller chose the id: then it may be that of a job that has failed for good, which is asked for anew */
+  async #call<Outcome>(
+    kind: CallKind<Outcome>,
+    { id, own }: { readonly id: string; readonly own: boolean },
+    add: () => Promise<void>,
+    wait: WaitOptions,
+  ): Promise<Outcome | undefined> {
     const waiting = toWaiting(wait);
     const parts = await this.#connection.parts(waiting.until);
-    const outcomes = await awaitOutcomes(parts, kind, [id], waiting, { begin: () => enqueue(add, waiting), addAgain: add });
+    const begin = async () => {
+      if (own) await this.#producer.forgetFailed(kind.queue, id);
+      await add();
+    };
+    const outcomes = await awaitOutcomes(parts, kind, [id], waiting, { begin: () => enqueue(begin, waiting), addAgain: add });
     return outcomes.get(id);
   }
 

@@ -15,6 +15,7 @@ export const QUEUES = {
   join: 'join',
   reserve: 'reserve',
   reservations: 'reservations',
+  relay: 'relay',
 } as const;
 
 export type QueueName = (typeof QUEUES)[keyof typeof QUEUES];

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { Queue } from 'bullmq';
 import type { Cluster, Redis } from 'ioredis';
 import { withoutDefaults } from '../shared/allocation/asked.ts';
@@ -5,12 +6,13 @@ import type { AllocationRequest } from '../shared/allocation/facts.ts';
 import { SchedulerError } from '../shared/errors.ts';
 import { type Asker, placeInFairOrder } from './fair-order.ts';
 import type { Place } from './fair-order-model.ts';
-import { FORGET_FINISHED, UNDER_WAY } from './job-scripts.ts';
+import { ADMIT_EVENT, FAILED_OTHERWISE, FORGET_FAILED, FORGET_FINISHED, UNDER_WAY } from './job-scripts.ts';
 import { type AllocatePayload, allocateJob, type NewAllocate } from './jobs/allocate.ts';
 import { allocateBatchJob, type NewAllocateBatch } from './jobs/allocate-batch.ts';
 import { type CancelPayload, cancelJob } from './jobs/cancel.ts';
+import { DEAD_LETTER, type DeadLetterPayload, deadLetterJob } from './jobs/dead-letter.ts';
 import { type DeliverPayload, deliverJob } from './jobs/deliver.ts';
-import { type EventPayload, eventJob } from './jobs/event.ts';
+import { type EventPayload, eventJob, type FailedEvent, GIVEN_UP } from './jobs/event.ts';
 import { type ExtendPayload, extendJob } from './jobs/extend.ts';
 import { joinJob, type NewJoin } from './jobs/join.ts';
 import { type MaintenancePayload, maintenanceJob } from './jobs/maintenance.ts';
@@ -20,7 +22,7 @@ import { type NewReserve, reserveJob } from './jobs/reserve.ts';
 import { createMemoryGuard, FULL } from './memory-guard.ts';
 import { QUEUES, type QueueName } from './names.ts';
 import { type ScheduleState, toScheduleState } from './schedule-state.ts';
-import { RESERVATION_SCHEDULES, type ScheduledJobName } from './schedules.ts';
+import { RELAY_SCHEDULES, RESERVATION_SCHEDULES, type Schedule, type ScheduledJobName } from './schedules.ts';
 
 /** What is needed of a logger here. */
 interface WarnLog {
@@ -33,6 +35,8 @@ export interface ProducerOptions {
   readonly prefix: string;
   /** Waiting allocate jobs above which new ones are refused. */
   readonly maxWaitingJobs: number;
+  /** Events waiting, for a first or another attempt, above which more are left in RabbitMQ; 10 000 unless said. */
+  readonly maxWaitingEvents?: number;
   readonly logger: WarnLog;
 }
 
@@ -65,16 +69,26 @@ export interface Producer {
     extendId: string,
   ): Promise<{ readonly kind: 'finished'; readonly outcome: unknown } | { readonly kind: 'withdrawn' | 'running' }>;
   deliver(payloads: readonly DeliverPayload[]): Promise<void>;
+  /** Shows these dead letters among the failed deliveries, and no others. */
+  deadLetters(letters: readonly DeadLetterPayload[]): Promise<void>;
   reserve(payload: NewReserve): Promise<void>;
   join(payload: NewJoin): Promise<void>;
-  /** Hands on an event of another service. Throws OVERLOADED while too many wait. */
+  /** Hands on an event of another service; one that failed for good is tried anew. Throws OVERLOADED while too many wait. */
   event(payload: EventPayload): Promise<void>;
   /** Hands on events again whose jobs may be lost: a finished job of the same id is forgotten first, a live one stays as it is. */
   eventsAgain(payloads: readonly EventPayload[]): Promise<void>;
+  /** Has the holders and reservations of devices looked after that were changed by a door of ours. Never OVERLOADED: the rows are written. */
+  settleDevices(deviceIds: readonly string[]): Promise<void>;
+  /** Events that failed for good and are not in the dead letters, because their worker or the database died on them. */
+  unburiedEvents(limit: number): Promise<readonly FailedEvent[]>;
+  /** Forgets the finished job of an event. */
+  dropEvent(payload: EventPayload): Promise<void>;
   /** Runs a scheduled job now, beside its schedule. */
   runNow(name: ScheduledJobName): Promise<void>;
   /** The schedules as Redis has them; one that is missing is put back by the maintenance worker. */
   schedules(): Promise<ScheduleState[]>;
+  /** Forgets a job that has failed for good: it would keep its id from being used again for as long as it is kept. */
+  forgetFailed(queue: QueueName, id: string): Promise<void>;
   /** Whether a job exists, finished ones included. */
   hasJob(queue: QueueName, id: string): Promise<boolean>;
   /** Which of these requests have an allocate job that is waiting, running or to be retried. */
@@ -91,10 +105,14 @@ export interface Producer {
 /** Jobs added by one pipeline. */
 const BULK = 500;
 
-/** Events waiting above which more are left in RabbitMQ, which has disks for that. */
+/** Under this the inbox notes what our own doors have changed of a device. */
+const SETTLED = 'scheduler.device.changed';
+
+/** Events waiting, also for their next attempt, above which more are left in RabbitMQ, which has disks for that. */
 const MAX_WAITING_EVENTS = 10_000;
 
-export function createProducer({ redis, prefix, maxWaitingJobs, logger }: ProducerOptions): Producer {
+export function createProducer(options: ProducerOptions): Producer {
+  const { redis, prefix, maxWaitingJobs, maxWaitingEvents = MAX_WAITING_EVENTS, logger } = options;
   const open = <Payload>(name: QueueName) => {
     // Without its version check: it asks once, and a queue made while Redis is away would fail for ever after.
     const queue = new Queue<Payload, unknown, string>(name, {
@@ -109,15 +127,21 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
   const allocations = open(QUEUES.allocate);
   const releases = open(QUEUES.release);
   const extensions = open(QUEUES.extend);
-  const deliveries = open(QUEUES.delivery);
+  const deliveries = open<DeliverPayload | DeadLetterPayload>(QUEUES.delivery);
   const notices = open(QUEUES.notice);
   const events = open(QUEUES.event);
   const maintenance = open<MaintenancePayload>(QUEUES.maintenance);
   const reservations = open<NewReserve>(QUEUES.reserve);
   const joins = open<NewJoin>(QUEUES.join);
   const looks = open<MaintenancePayload>(QUEUES.reservations);
-  const queueOf = (name: ScheduledJobName) => (RESERVATION_SCHEDULES.some((schedule) => schedule.name === name) ? looks : maintenance);
+  const ticks = open<MaintenancePayload>(QUEUES.relay);
+  const queueOf = (name: ScheduledJobName) => {
+    const isOf = (schedules: readonly Schedule[]) => schedules.some((schedule) => schedule.name === name);
+    if (isOf(RELAY_SCHEDULES)) return ticks;
+    return isOf(RESERVATION_SCHEDULES) ? looks : maintenance;
+  };
   const jobKeys = `${prefix}:${QUEUES.allocate}`;
+  const eventKeys = `${prefix}:${QUEUES.event}`;
 
   const memory = createMemoryGuard(redis, (error) => logger.warn({ err: error }, 'the memory of Redis could not be looked at'));
 
@@ -134,7 +158,7 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
   async function allocateBatch(batch: NewAllocateBatch): Promise<void> {
     assertMemory();
     const jobId = allocateBatchJob.idOf(batch);
-    await forgetFinished([jobId]);
+    await forgetFinished(jobKeys, [jobId]);
     const places = await placesOf(batch.members, maxWaitingJobs);
     const last = places.reduce((later, place) => (place.tag > later.tag ? place : later));
     const members = batch.members.map((member) => ({ ...member, asked: withoutDefaults(member.asked) }));
@@ -162,12 +186,15 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
 
   async function allocateAgain(requests: readonly RequestAgain[]): Promise<void> {
     if (requests.length === 0) return;
-    await forgetFinished(requests.map(({ requestId }) => requestId));
+    await forgetFinished(
+      jobKeys,
+      requests.map(({ requestId }) => requestId),
+    );
     await addInFairOrder(requests.map(toNew), Number.MAX_SAFE_INTEGER);
   }
 
-  async function forgetFinished(jobIds: readonly string[]): Promise<void> {
-    await FORGET_FINISHED.run(redis, [`${jobKeys}:completed`, `${jobKeys}:failed`], [`${jobKeys}:`, ...jobIds]);
+  async function forgetFinished(keys: string, jobIds: readonly string[]): Promise<void> {
+    await FORGET_FINISHED.run(redis, [`${keys}:completed`, `${keys}:failed`], [`${keys}:`, ...jobIds]);
   }
 
   async function underWay(requestIds: readonly string[]): Promise<ReadonlySet<string>> {
@@ -193,19 +220,33 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
     );
 
   async function event(data: EventPayload): Promise<void> {
-    if ((await redis.llen(`${prefix}:${QUEUES.event}:wait`)) >= MAX_WAITING_EVENTS)
-      throw new SchedulerError('OVERLOADED', { details: { max: MAX_WAITING_EVENTS }, retryAfter: 1 });
+    const jobId = eventJob.idOf(data);
+    const keys = ['wait', 'delayed', 'failed'].map((set) => `${eventKeys}:${set}`);
+    if (Number(await ADMIT_EVENT.run(redis, keys, [maxWaitingEvents, `${eventKeys}:${jobId}`, jobId])) === 0)
+      throw new SchedulerError('OVERLOADED', { details: { max: maxWaitingEvents }, retryAfter: 1 });
     await addAll(events, [eventEntry(data)]);
   }
 
-  const eventEntry = (data: EventPayload) => ({ name: eventJob.name, data, opts: { ...eventJob.options, jobId: eventJob.idOf(data) } });
-
   async function eventsAgain(payloads: readonly EventPayload[]): Promise<void> {
     if (payloads.length === 0) return;
-    const keys = `${prefix}:${QUEUES.event}`;
-    await FORGET_FINISHED.run(redis, [`${keys}:completed`, `${keys}:failed`], [`${keys}:`, ...payloads.map(eventJob.idOf)]);
+    await forgetFinished(eventKeys, payloads.map(eventJob.idOf));
     await addAll(events, payloads.map(eventEntry));
   }
+
+  async function unburiedEvents(limit: number): Promise<FailedEvent[]> {
+    const reply = await FAILED_OTHERWISE.run(redis, [`${eventKeys}:failed`], [`${eventKeys}:`, GIVEN_UP, limit]);
+    const texts = Array.isArray(reply) ? reply.map(String) : [];
+    return texts.flatMap((data, index) => {
+      const payload = index % 2 === 0 ? eventJob.payload.safeParse(JSON.parse(data)).data : undefined;
+      return payload === undefined ? [] : [{ payload, reason: texts[index + 1] ?? '' }];
+    });
+  }
+
+  const settleDevices = (deviceIds: readonly string[]) =>
+    addAll(
+      events,
+      deviceIds.map((deviceId) => eventEntry({ eventId: randomUUID(), topic: SETTLED, action: { action: 'settle-device', deviceId } })),
+    );
 
   async function deliver(payloads: readonly DeliverPayload[]): Promise<void> {
     const entryOf = (data: DeliverPayload) => ({
@@ -216,6 +257,17 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
     const to = (queue: QueueName) => payloads.filter(({ kind }) => deliverJob.of[kind].queue === queue).map(entryOf);
     await addAll(deliveries, to(QUEUES.delivery));
     await addAll(notices, to(QUEUES.notice));
+  }
+
+  async function deadLetters(letters: readonly DeadLetterPayload[]): Promise<void> {
+    const entryOf = (data: DeadLetterPayload) => ({
+      name: deadLetterJob.name,
+      data,
+      opts: { ...deadLetterJob.options, jobId: deadLetterJob.idOf(data) },
+    });
+    const shown = new Set(letters.map(deadLetterJob.idOf));
+    for (const job of await deliveries.getFailed()) if (job.name === DEAD_LETTER && !shown.has(job.id ?? '')) await job.remove();
+    await addAll(deliveries, letters.map(entryOf));
   }
 
   async function settleExtend(extendId: string) {
@@ -242,8 +294,12 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
       asQueueError(() => addAll(extensions, [{ name: extendJob.name, data, opts: { ...extendJob.options, jobId: extendJob.idOf(data) } }])),
     settleExtend: (extendId) => asQueueError(() => settleExtend(extendId)),
     deliver: (payloads) => asQueueError(() => deliver(payloads)),
+    deadLetters: (letters) => asQueueError(() => deadLetters(letters)),
     event: (payload) => asQueueError(() => event(payload)),
     eventsAgain: (payloads) => asQueueError(() => eventsAgain(payloads)),
+    settleDevices: (deviceIds) => asQueueError(() => settleDevices(deviceIds)),
+    dropEvent: (payload) => asQueueError(() => forgetFinished(eventKeys, [eventJob.idOf(payload)])),
+    unburiedEvents: (limit) => asQueueError(() => unburiedEvents(limit)),
     runNow: (name) => asQueueError(() => addAll(queueOf(name), [{ name, data: { by: 'operator' }, opts: maintenanceJob.options }])),
     reserve: (data) =>
       asQueueError(() =>
@@ -253,16 +309,18 @@ export function createProducer({ redis, prefix, maxWaitingJobs, logger }: Produc
       asQueueError(() => addAll(joins, [{ name: joinJob.name, data, opts: { ...joinJob.options, jobId: joinJob.idOf(data) } }])),
     schedules: () =>
       asQueueError(async () => {
-        const schedulers = await Promise.all([maintenance, looks].map((queue) => queue.getJobSchedulers(0, -1)));
+        const schedulers = await Promise.all([maintenance, looks, ticks].map((queue) => queue.getJobSchedulers(0, -1)));
         return schedulers.flat().map(toScheduleState);
       }),
+    forgetFailed: (queue, id) =>
+      asQueueError(async () => void (await FORGET_FAILED.run(redis, [`${prefix}:${queue}:failed`], [`${prefix}:${queue}:`, id]))),
     hasJob: (queue, id) => asQueueError(async () => (await redis.exists(`${prefix}:${queue}:${id}`)) === 1),
     underWay: (requestIds) => asQueueError(() => underWay(requestIds)),
     failed: (limit) => asQueueError(() => failed(limit)),
     asked: (requestId) => asQueueError(() => asked(requestId)),
     waiting: () => asQueueError(async () => (await redis.zcard(`${jobKeys}:prioritized`)) + (await redis.llen(`${jobKeys}:wait`))),
     close: async () => {
-      for (const queue of [allocations, releases, extensions, deliveries, notices, events, maintenance, reservations, joins, looks])
+      for (const queue of [allocations, releases, extensions, deliveries, notices, events, maintenance, reservations, joins, looks, ticks])
         await queue.close();
     },
   };
@@ -276,6 +334,10 @@ async function addAll<Payload>(queue: Queue<Payload, unknown, string>, entries: 
   if (first === undefined) return;
   if (entries.length === 1) await queue.add(first.name, first.data, first.opts);
   else for (let from = 0; from < entries.length; from += BULK) await queue.addBulk(entries.slice(from, from + BULK));
+}
+
+function eventEntry(data: EventPayload) {
+  return { name: eventJob.name, data, opts: { ...eventJob.options, jobId: eventJob.idOf(data) } };
 }
 
 function allocateEntry(request: NewAllocate, place: Place | undefined) {

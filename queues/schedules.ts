@@ -27,8 +27,11 @@ export const RESERVATION_SCHEDULES = [
   { name: 'reservation-series', recurrence: { everyMs: 10 * MINUTE } },
 ] as const satisfies readonly Schedule[];
 
+/** The recurring job of the relay. */
+export const RELAY_SCHEDULES = [{ name: 'outbox-relay', recurrence: { everyMs: SECOND } }] as const satisfies readonly Schedule[];
+
 /** Every recurring job, whichever worker runs it. */
-export const ALL_SCHEDULES = [...SCHEDULES, ...RESERVATION_SCHEDULES] as const;
+export const ALL_SCHEDULES = [...SCHEDULES, ...RESERVATION_SCHEDULES, ...RELAY_SCHEDULES] as const;
 
 /** The name of a recurring job. */
 export type ScheduledJobName = (typeof ALL_SCHEDULES)[number]['name'];

@@ -2,8 +2,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describeVariables } from '../shared/config.ts';
 import { ERRORS } from '../shared/errors.ts';
+import { cliPage } from './cli-page.ts';
 import { eventPages } from './event-pages.ts';
+import { manifestPages } from './kubernetes/manifests.ts';
 import { withMeasured } from './measured.ts';
+import { alertPages } from './monitoring/alert-pages.ts';
+import { grafanaPage } from './monitoring/grafana-page.ts';
 import { ROOT } from './services/place.ts';
 
 /** A file that is written from the tables in the code. */
@@ -27,7 +31,11 @@ export function referencePages(): readonly ReferencePage[] {
     { path: '.env.example', text: envExample() },
     { path: 'docs/configuration.md', text: configurationPage() },
     { path: 'docs/errors.md', text: errorsPage() },
+    { path: 'docs/reference/cli.md', text: cliPage() },
     ...eventPages(),
+    ...manifestPages(),
+    ...alertPages(),
+    grafanaPage(),
     { path: 'README.md', text: withMeasured(readFileSync(join(ROOT, 'README.md'), 'utf8'), join(ROOT, 'bench', 'results')) },
   ];
 }

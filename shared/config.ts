@@ -164,6 +164,8 @@ const variables = z.object({
     .union([z.literal(''), url('http:', 'https:')])
     .default('')
     .describe('Where traces go; empty = off'),
+  SCHEDULER_URL: url('http:', 'https:').optional().describe('The API the command line asks; else the one of this machine on PORT'),
+  SCHEDULER_TOKEN: z.string().optional().describe('Token the command line shows; else one made from the secrets, outside of production'),
 });
 
 type Variables = z.output<typeof variables>;

@@ -50,7 +50,6 @@ export const ERRORS = {
   REQUEST_CANCELLED: { status: 409, retry: 'never', message: 'The request was cancelled.' },
   REQUEST_TIMED_OUT: { status: 409, retry: 'later', message: 'No device became free within the longest wait.' },
   BATCH_ABORTED: { status: 409, retry: 'later', message: 'Not granted, because another request of the batch got no device.' },
-  DEVICE_HELD: { status: 409, retry: 'later', message: 'The device is held by an allocation.' },
   STRATEGY_ACTIVE: { status: 409, retry: 'after-change', message: 'The strategy is in force; activate another one first.' },
   STRATEGY_NAME_TAKEN: { status: 409, retry: 'after-change', message: 'Another strategy has this name.' },
   STATE_CONFLICT: { status: 409, retry: 'never', message: 'The resource is not in a state that allows this.' },

@@ -21,6 +21,14 @@ export interface Metrics {
   readonly neighbourCache: Counter<'cache' | 'result'>;
   readonly outboxPending: Gauge<'channel'>;
   readonly outboxPublished: Counter<'outcome'>;
+  readonly ledgerOwedBills: Gauge;
+  readonly ledgerOwedSeconds: Gauge;
+  readonly deadLetters: Gauge<'kind'>;
+  readonly waiting: Gauge<'tier'>;
+  readonly waitingOldest: Gauge<'tier'>;
+  readonly liveAllocations: Gauge;
+  readonly queueJobs: Gauge<'queue' | 'state'>;
+  readonly expiryLateness: Histogram;
   readonly deliveries: Counter<'kind' | 'outcome'>;
   readonly stuckEnds: Counter;
   readonly eventsConsumed: Counter<'queue' | 'outcome'>;
@@ -67,6 +75,18 @@ export function createMetrics(processName: string): Metrics {
     neighbourCache: counter('scheduler_neighbour_cache_total', 'Reads of cached quotas and balances by result', ['cache', 'result']),
     outboxPending: gauge('scheduler_outbox_pending', 'Outbox rows not yet delivered', ['channel']),
     outboxPublished: counter('scheduler_outbox_published_total', 'Events published by outcome', ['outcome']),
+    ledgerOwedBills: gauge('scheduler_ledger_owed_bills', 'Bills the billing-service has not taken, dead ones included', []),
+    ledgerOwedSeconds: gauge('scheduler_ledger_owed_seconds', 'Held seconds of the bills that have not been taken', []),
+    deadLetters: gauge('scheduler_dead_letters', 'Deliveries that are not tried again until somebody says so', ['kind']),
+    waiting: gauge('scheduler_waiting', 'Requests that wait for a device, by tier', ['tier']),
+    waitingOldest: gauge('scheduler_waiting_oldest_seconds', 'Age of the request that has waited longest, by tier', ['tier']),
+    liveAllocations: gauge('scheduler_allocations_live', 'Devices that are held', []),
+    queueJobs: gauge('scheduler_queue_jobs', 'Jobs by queue and state', ['queue', 'state']),
+    expiryLateness: histogram(
+      'scheduler_expiry_lateness_seconds',
+      'From the end of an allocation that ran out to the moment it was ended',
+      [],
+    ),
     eventsConsumed: counter('scheduler_events_consumed_total', 'Events of other services by queue and outcome', ['queue', 'outcome']),
     deliveries: counter('scheduler_deliveries_total', 'Deliveries to neighbours by kind and outcome', ['kind', 'outcome']),
     stuckEnds: counter('scheduler_stuck_ends_total', 'Attempts to end a due allocation that the database refused', []),

@@ -70,7 +70,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   ioredis: ['run', 'queues', 'clients', 'api'],
   pino: ['telemetry'],
   'prom-client': ['telemetry', 'run'],
-  zod: ['domain', 'config', 'clients', 'queues', 'api', 'dashboards'],
+  zod: ['domain', 'config', 'clients', 'queues', 'api', 'dashboards', 'cli'],
   jose: ['api', 'clients', 'cli'],
   fastify: ['api', 'dashboards'],
   'fastify-plugin': ['api', 'dashboards'],

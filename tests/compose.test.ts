@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { describeVariables, loadConfig } from '../shared/config.ts';
+import { processFiles } from './support/process-files.ts';
 
 interface ComposeService {
   readonly image: string;
@@ -10,6 +11,7 @@ interface ComposeService {
   readonly environment: Readonly<Record<string, string>>;
   readonly ports?: readonly string[];
   readonly volumes?: readonly string[];
+  readonly profiles?: readonly string[];
   readonly healthcheck?: { readonly test: readonly string[] };
   readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>;
 }
@@ -21,13 +23,14 @@ interface ComposeFile {
 
 const SECRETS = ['POSTGRES_PASSWORD', 'RABBITMQ_USER', 'RABBITMQ_PASSWORD', 'JWT_SECRET', 'SERVICE_TOKEN_SECRET', 'DASHBOARD_PASSWORD'];
 const SERVERS = ['postgres', 'redis', 'rabbitmq'];
+const WATCHERS = ['prometheus', 'grafana'];
 
 const text = readFileSync('docker-compose.yml', 'utf8');
 const said = Object.fromEntries(SECRETS.map((name) => [name, `${name}-${'x'.repeat(32)}`]));
 /** Compose puts variables in after it has read the file: `${NAME:?}` must be said, `${NAME:-default}` may be. */
 const fill = (value: string) => value.replaceAll(/\$\{(\w+):[?-]([^}]*)\}/g, (_, name: string, fallback: string) => said[name] ?? fallback);
 const compose: ComposeFile = parse(text, (_, value) => (typeof value === 'string' ? fill(value) : value), { merge: true });
-const processes = Object.entries(compose.services).filter(([name]) => !SERVERS.includes(name));
+const processes = Object.entries(compose.services).filter(([name]) => ![...SERVERS, ...WATCHERS].includes(name));
 
 describe('docker-compose.yml', () => {
   test('runs the current majors of the servers, each with a health check and a volume of its own', () => {
@@ -39,10 +42,8 @@ describe('docker-compose.yml', () => {
   });
 
   test('runs every process of the cluster', () => {
-    const found = execFileSync('git', ['ls-files', '*main.ts'], { encoding: 'utf8' }).trim().split('\n');
-    const stations = found.filter((file) => /^(api|dashboards|workers\/\w+)\/main\.ts$/.test(file));
     const started = processes.map(([, { command }]) => command?.at(-1) ?? '');
-    expect(started.toSorted()).toEqual([...stations, 'scripts/migrate.ts'].toSorted());
+    expect(started.toSorted()).toEqual([...processFiles(), 'scripts/migrate.ts'].toSorted());
     for (const file of started) expect(existsSync(file)).toBe(true);
   });
 
@@ -52,6 +53,16 @@ describe('docker-compose.yml', () => {
       expect(Object.keys(environment).filter((name) => !known.has(name))).toEqual([]);
       expect(loadConfig(environment)).toMatchObject({ ok: true, config: { NODE_ENV: 'production' } });
     }
+  });
+
+  test('watches only when asked, with files that are there and every process in sight', () => {
+    for (const name of WATCHERS) {
+      expect(compose.services[name]?.profiles).toEqual(['monitoring']);
+      const mounted = (compose.services[name]?.volumes ?? []).filter((volume) => volume.startsWith('./'));
+      expect(mounted.map((volume) => volume.split(':')[0] ?? '').filter((path) => !existsSync(path))).toEqual([]);
+    }
+    const scraped = parse(readFileSync('deploy/monitoring/prometheus.yml', 'utf8')).scrape_configs[0].dns_sd_configs[0].names;
+    expect(scraped.toSorted()).toEqual(processes.flatMap(([name]) => (name === 'migrate' ? [] : [name])).toSorted());
   });
 
   test('starts processes once the servers are healthy and the schema is there', () => {

@@ -1,24 +1,23 @@
 import { z } from 'zod';
 import { askedAllocation } from '../../shared/allocation/asked.ts';
-import type { AllocationRequest } from '../../shared/allocation/facts.ts';
 import { partyId } from '../../shared/allocation/party-id.ts';
 import { TIER_WORDS } from '../../shared/allocation/tier.ts';
 import { tellEstimate } from '../../shared/store/wait-facts.ts';
 import { askAllocation, createBacklogGuard, requestIdFor } from '../ask-allocation.ts';
-import { assertMayActFor, type Caller, tenantFor, tierFor } from '../caller.ts';
+import { assertMayActFor, type Caller, tierFor } from '../caller.ts';
 import type { ServerDeps } from '../deps.ts';
 import { sendError, success, successOf } from '../envelope.ts';
-import { assertOwnTenant } from '../own-tenant.ts';
 import { traceIdOf } from '../request-context.ts';
 import { acceptedAnswer, allocationAnswer, refusalOf, viewGrant, viewPlace } from '../request-view.ts';
-import { type Api, errorAnswers, noQuery } from '../route-schema.ts';
+import { type Api, errorAnswers, noQuery, TENANT_RULE } from '../route-schema.ts';
+import { bringsSomebody, tenantFor, tenantSaid } from '../tenant-for.ts';
 
 const LONGEST_WAIT_MS = 30_000;
 const DEFAULT_WAIT_MS = 5_000;
 
 const body = z.strictObject({
   userId: partyId,
-  tenantId: partyId.optional(),
+  tenantId: partyId.optional().describe(TENANT_RULE),
   userTier: z.enum(TIER_WORDS).optional().describe('Services only'),
   waitMs: z.int().min(0).max(LONGEST_WAIT_MS).default(DEFAULT_WAIT_MS).describe('Longest wait for the decision; 0 always answers 202'),
   ...askedAllocation.shape,
@@ -43,12 +42,14 @@ export function allocateRoutes(api: Api, deps: ServerDeps): void {
       const { userId, tenantId, userTier, waitMs, ...asked } = request.body;
       const { caller } = request;
       assertMayActFor(caller, userId);
-      const tenant = tenantFor(caller, tenantId);
-      await assertOwnTenant(deps, caller, userId);
-      const wanted: AllocationRequest = {
+      // Whose tenant is to be looked up has it looked up by the statement that writes the request; an admin’s user is asked about first.
+      const tenant = bringsSomebody(caller, userId)
+        ? await tenantFor(deps.store, caller, userId, tenantId)
+        : tenantSaid(caller, userId, tenantId);
+      const wanted = {
         requestId: requestIdFor(request.heldKey),
         caller: caller.key,
-        source: 'http',
+        source: 'http' as const,
         userId,
         tenantId: tenant,
         tier: tierFor(caller, userId, userTier),

@@ -15,7 +15,7 @@ import {
 import { readAllocationStats } from '../../shared/store/allocation-stats.ts';
 import { noteShown } from '../../shared/store/read-reservations.ts';
 import { readActiveStrategy } from '../../shared/store/strategies.ts';
-import { assertMayActFor, type Caller, reachOf, tenantFor } from '../caller.ts';
+import { assertMayActFor, assertMaySpeakFor, type Caller, reachOf } from '../caller.ts';
 import { decodeCursor, encodeCursor } from '../cursor.ts';
 import type { ServerDeps } from '../deps.ts';
 import { success, successOf } from '../envelope.ts';
@@ -129,7 +129,7 @@ export function allocationRoutes(api: Api, deps: ServerDeps): void {
     },
     async (request) => {
       const { tenantId } = request.query;
-      if (tenantId !== undefined) tenantFor(request.caller, tenantId);
+      assertMaySpeakFor(request.caller, tenantId);
       const [stats, strategy] = await Promise.all([
         readAllocationStats(deps.store, reachOf(request.caller), tenantId),
         readActiveStrategy(deps.store),

@@ -9,15 +9,16 @@ import { readOutcomesById, tenantsOfUsers } from '../../shared/store/batch-rows.
 import { createBacklogGuard, idFrom, requestIdFor } from '../ask-allocation.ts';
 import { askBatch } from '../ask-batch.ts';
 import { type BatchItem, batchAnswer, failed, viewBatch } from '../batch-view.ts';
-import { assertMayActFor, type Caller, tenantFor, tierFor } from '../caller.ts';
+import { assertMayActFor, type Caller, tierFor } from '../caller.ts';
 import type { ServerDeps } from '../deps.ts';
 import { success, successOf } from '../envelope.ts';
 import { traceIdOf } from '../request-context.ts';
-import { type Api, errorAnswers, noQuery } from '../route-schema.ts';
+import { type Api, errorAnswers, noQuery, TENANT_RULE } from '../route-schema.ts';
+import { bringsSomebody, tenantGiven, tenantSaid } from '../tenant-for.ts';
 
 const item = z.strictObject({
   userId: partyId,
-  tenantId: partyId.optional(),
+  tenantId: partyId.optional().describe(TENANT_RULE),
   userTier: z.enum(TIER_WORDS).optional().describe('Services only'),
   ...askedAllocation.pick({ durationMinutes: true, devicePreferences: true, preferredSpecs: true }).shape,
 });
@@ -100,16 +101,19 @@ async function membersOf(
   requests: z.output<typeof body>['requests'],
   batchId: string,
 ): Promise<Member[]> {
-  const tenants = caller.role === 'admin' ? await tenantsOfUsers(store, [...new Set(requests.map(({ userId }) => userId))]) : undefined;
-  return requests.map(({ userId, tenantId, userTier, ...wish }, index) =>
+  const said = requests.map(({ userId, tenantId }, index) =>
     named(index, () => {
       assertMayActFor(caller, userId);
-      const known = tenants?.get(userId);
-      if (known !== undefined && known !== caller.tenantId && userId !== caller.id) {
-        throw new SchedulerError('FORBIDDEN', { messages: ['The user belongs to another tenant.'], details: { field: 'userId' } });
-      }
+      return tenantSaid(caller, userId, tenantId);
+    }),
+  );
+  const asked = requests.flatMap(({ userId }, index) => (said[index] === undefined || bringsSomebody(caller, userId) ? [userId] : []));
+  const known = await tenantsOfUsers(store, [...new Set(asked)]);
+  return requests.map(({ userId, tenantId: _stated, userTier, ...wish }, index) =>
+    named(index, () => {
       const requestId = idFrom(`${batchId}\n${index}`);
-      return { requestId, userId, tenantId: tenantFor(caller, tenantId), tier: tierFor(caller, userId, userTier), asked: wishOf(wish) };
+      const tenantId = tenantGiven(caller, userId, said[index], known.get(userId));
+      return { requestId, userId, tenantId, tier: tierFor(caller, userId, userTier), asked: wishOf(wish) };
     }),
   );
 }

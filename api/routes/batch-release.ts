@@ -11,7 +11,7 @@ import { traceIdOf } from '../request-context.ts';
 import { type Api, errorAnswers, noQuery } from '../route-schema.ts';
 
 const body = z.strictObject({
-  allocationIds: z.array(z.guid()).min(1).max(MAX_BATCH_RELEASE),
+  allocationIds: z.array(z.guid().toLowerCase()).min(1).max(MAX_BATCH_RELEASE),
   reason: z.string().min(1).max(500).optional(),
 });
 

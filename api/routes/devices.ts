@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { SchedulerError } from '../../shared/errors.ts';
 import { changeDevice, upsertDevices } from '../../shared/store/fleet.ts';
-import { ownershipOf, tenantFor } from '../caller.ts';
+import { ownershipOf, tenantOfDevice } from '../caller.ts';
 import type { ServerDeps } from '../deps.ts';
 import { deviceBody } from '../device-schema.ts';
 import { success, successOf } from '../envelope.ts';
@@ -14,9 +14,14 @@ const OTHER_TENANT = 'The device belongs to another tenant.';
 export function deviceRoutes(api: Api, deps: ServerDeps): void {
   putDevice(api, deps);
   for (const [name, method, url, summary] of [
-    ['drain', 'POST', '/scheduler/devices/:id/drain', 'Give out no new lease of a device; a running one goes on'],
+    [
+      'drain',
+      'POST',
+      '/scheduler/devices/:id/drain',
+      'Give out no new lease of a device; a running one goes on, reservations go to other devices',
+    ],
     ['activate', 'POST', '/scheduler/devices/:id/activate', 'Take a drained device back into service'],
-    ['delete', 'DELETE', '/scheduler/devices/:id', 'Delete a device; a held one is refused with DEVICE_HELD'],
+    ['delete', 'DELETE', '/scheduler/devices/:id', 'Delete a device; its lease ends by device_deleted'],
   ] as const) {
     api.route({
       method,
@@ -35,9 +40,9 @@ export function deviceRoutes(api: Api, deps: ServerDeps): void {
         const change = await changeDevice(deps.store, id, name, ownershipOf(request.caller));
         if (change === 'missing') throw new SchedulerError('DEVICE_NOT_FOUND');
         if (change === 'foreign') throw new SchedulerError('FORBIDDEN', { messages: [OTHER_TENANT] });
-        if (change === 'held') throw new SchedulerError('DEVICE_HELD');
         await deps.available.evict();
         if (name === 'activate') await deps.capacity.changed({ devices: [id] });
+        else await deps.producer.settleDevices([id.toLowerCase()]);
         return success(request, { id });
       },
     });
@@ -53,7 +58,8 @@ function putDevice(api: Api, deps: ServerDeps): void {
       schema: {
         tags: ['Fleet'],
         summary: 'Create or update a device',
-        description: 'An optional field that is left out keeps its value. A device a tenant’s admin creates belongs to that tenant.',
+        description:
+          'An optional field that is left out keeps its value. A device a tenant’s admin creates belongs to that tenant. One that is stopped, in error, in maintenance or deleted by it loses its lease and its reservations as by the event that says so.',
         params: idParams,
         querystring: noQuery,
         body: deviceBody,
@@ -65,12 +71,12 @@ function putDevice(api: Api, deps: ServerDeps): void {
       if (request.body.id !== undefined && request.body.id.toLowerCase() !== id.toLowerCase()) {
         throw invalidFields([{ field: 'id', problem: 'is not the one of the path' }]);
       }
-      const tenantId = tenantFor(request.caller, request.body.tenantId) ?? undefined;
+      const tenantId = tenantOfDevice(request.caller, request.body.tenantId);
       const device = { ...request.body, id: id.toLowerCase(), tenantId };
-      const { created, held, foreign } = await upsertDevices(deps.store, [JSON.stringify(device)], ownershipOf(request.caller));
+      const { created, down, foreign } = await upsertDevices(deps.store, [JSON.stringify(device)], ownershipOf(request.caller));
       if (foreign.length > 0) throw new SchedulerError('FORBIDDEN', { messages: [OTHER_TENANT] });
-      if (held.length > 0) throw new SchedulerError('DEVICE_HELD');
       await deps.available.evict();
+      await deps.producer.settleDevices(down);
       await deps.capacity.changed({ devices: [id] });
       return reply.code(created === 1 ? 201 : 200).send(success(request, { id, created: created === 1 }));
     },

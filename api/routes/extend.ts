@@ -111,7 +111,7 @@ function extendMany(api: Api, deps: ServerDeps): void {
         summary: 'Extend many allocations',
         description: 'Each within its own limits; the answer says what became of each.',
         querystring: noQuery,
-        body: z.strictObject({ allocationIds: z.array(z.guid()).min(1).max(MAX_EXTENDS), additionalMinutes }),
+        body: z.strictObject({ allocationIds: z.array(z.guid().toLowerCase()).min(1).max(MAX_EXTENDS), additionalMinutes }),
         response: { 200: successOf(batchAnswer), ...errorAnswers(422) },
       },
     },

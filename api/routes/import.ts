@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { SchedulerError } from '../../shared/errors.ts';
 import { LINE_TYPES } from '../body-parsers.ts';
-import { ownershipOf, tenantFor } from '../caller.ts';
+import { ownershipOf, tenantOfDevice } from '../caller.ts';
 import type { ServerDeps } from '../deps.ts';
 import { deviceLine } from '../device-schema.ts';
 import { success, successOf } from '../envelope.ts';
@@ -22,6 +22,7 @@ const report = z.object({
 
 /** `POST /scheduler/devices/import`: a whole fleet, one JSON document a line. */
 export function importRoutes(api: Api, deps: ServerDeps): void {
+  const parts = { store: deps.store, settle: deps.producer.settleDevices };
   api.post(
     '/scheduler/devices/import',
     {
@@ -40,7 +41,7 @@ export function importRoutes(api: Api, deps: ServerDeps): void {
       if (!(body instanceof Readable)) throw new SchedulerError('UNSUPPORTED_MEDIA_TYPE', { messages: [`Send ${LINE_TYPES[0]}.`] });
       try {
         const answer = await withModestHeap(() =>
-          importDevices(deps.store, hashed(request, body), ownershipOf(caller), (stated) => tenantFor(caller, stated)),
+          importDevices(parts, hashed(request, body), ownershipOf(caller), (stated) => tenantOfDevice(caller, stated)),
         );
         return success(request, answer);
       } finally {

@@ -70,8 +70,11 @@ export function jobRoutes(api: Api, deps: ServerDeps): void {
   change('run', 'Run a job now', 'It is handed to the workers, also while it is paused; how it went is seen in the list.', (name) =>
     deps.producer.runNow(name),
   );
-  change('pause', 'Pause a job', 'Until it is resumed, whatever restarts. A run under way is finished.', (name, by) =>
-    pauseJob(deps.store, name, by),
+  change(
+    'pause',
+    'Pause a job',
+    'Until it is resumed, whatever restarts. A run under way is finished. It is the schedule that pauses: what is woken by events besides goes on. But of `outbox-relay`: nothing leaves the outbox until it is resumed, from 2 s after the pause on.',
+    (name, by) => pauseJob(deps.store, name, by),
   );
   change('resume', 'Let a paused job go on', 'What became due meanwhile is made up for by its next run.', (name) =>
     pauseJob(deps.store, name, undefined),

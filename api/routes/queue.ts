@@ -7,20 +7,20 @@ import { SchedulerError } from '../../shared/errors.ts';
 import { announce } from '../../shared/run/announce.ts';
 import { joinQueue, leaveQueue } from '../../shared/store/join-queue.ts';
 import { type QueueEntry, readEntry } from '../../shared/store/queue-entries.ts';
-import { tenantOfUser } from '../../shared/store/requests.ts';
 import { readWaitFacts, tellEstimate } from '../../shared/store/wait-facts.ts';
 import { askedEntry, requestOfEntry } from '../../shared/waitlist/asked-entry.ts';
 import { requestIdFor } from '../ask-allocation.ts';
 import { assertMayActFor, type Caller, reachOf, tierFor } from '../caller.ts';
 import type { ServerDeps } from '../deps.ts';
 import { success, successOf } from '../envelope.ts';
-import { assertOwnTenant } from '../own-tenant.ts';
 import { entryAnswer, positionAnswer, viewEntry, viewPosition } from '../queue-view.ts';
 import { traceIdOf } from '../request-context.ts';
-import { type Api, errorAnswers, idParams, noBody, noQuery } from '../route-schema.ts';
+import { type Api, errorAnswers, idParams, noBody, noQuery, TENANT_RULE } from '../route-schema.ts';
+import { tenantFor } from '../tenant-for.ts';
 
 const joinBody = askedEntry.extend({
   userId: partyId.optional().describe('For admins and services; a user joins for themselves'),
+  tenantId: partyId.optional().describe(TENANT_RULE),
   userTier: z.enum(TIER_WORDS).optional().describe('For services and admins'),
 });
 
@@ -53,16 +53,15 @@ export function queueRoutes(api: Api, deps: ServerDeps): void {
     },
     async (request, reply) => {
       const { caller } = request;
-      const { userId = ownIdOf(caller), userTier, ...entry } = request.body;
+      const { userId = ownIdOf(caller), tenantId, userTier, ...entry } = request.body;
       assertMayActFor(caller, userId);
-      await assertOwnTenant(deps, caller, userId);
       const requestId = requestIdFor(request.heldKey);
       const joining = await joinQueue(store, {
         requestId,
         caller: caller.key,
         source: 'http',
         userId,
-        tenantId: caller.role === 'service' ? ((await tenantOfUser(store, userId)) ?? null) : caller.tenantId,
+        tenantId: await tenantFor(store, caller, userId, tenantId),
         tier: caller.role === 'user' || userTier === undefined ? tierFor(caller, userId, userTier) : (tierOf(userTier) ?? DEFAULT_TIER),
         asked: requestOfEntry(entry),
         traceId: traceIdOf(request.headers, request.id),

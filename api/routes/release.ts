@@ -2,10 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { ReleaseOutcome, ReleasePayload } from '../../queues/jobs/release.ts';
 import { decideRelease } from '../../shared/allocation/decide-release.ts';
+import { partyId } from '../../shared/allocation/party-id.ts';
 import { SchedulerError } from '../../shared/errors.ts';
 import { readAllocation, readReleased } from '../../shared/store/allocation-history.ts';
 import { requestIdFor } from '../ask-allocation.ts';
-import { type Caller, reachOf } from '../caller.ts';
+import { assertMayActFor, type Caller, reachOf } from '../caller.ts';
 import type { ServerDeps } from '../deps.ts';
 import { sendError, success, successOf } from '../envelope.ts';
 import { traceIdOf } from '../request-context.ts';
@@ -15,14 +16,19 @@ const WAIT_MS = 5_000;
 
 const body = z
   .strictObject({
-    deviceId: z.guid().optional().describe('Means the newest allocation of this device that the caller may release, ended or not'),
-    allocationId: z.guid().optional().describe('Instead of `deviceId`'),
+    deviceId: z
+      .guid()
+      .toLowerCase()
+      .optional()
+      .describe('Means the newest allocation of this device that the caller may release, ended or not'),
+    allocationId: z.guid().toLowerCase().optional().describe('Instead of `deviceId`'),
     fence: z
       .int()
       .min(1)
       .max(Number.MAX_SAFE_INTEGER)
       .optional()
       .describe('Of the allocation that is meant: with it, a late release cannot end the next one of the device'),
+    userId: partyId.optional().describe('Whose allocation is meant; another than the own only from admins and services'),
     reason: z.string().min(1).max(500).optional(),
   })
   .refine(({ deviceId, allocationId }) => deviceId !== undefined || allocationId !== undefined, {
@@ -33,6 +39,11 @@ const body = z
     message: 'deviceId is not stated together with allocationId',
     path: ['deviceId'],
   });
+
+const DESCRIPTION = `Either \`deviceId\` or \`allocationId\` is stated, not both. What has ended is answered as it was the first time.
+
+An admin or a service that names a \`deviceId\` alone means whoever holds the device by then: sent again after the device was granted
+anew, it ends the new allocation. Say which one is meant by \`allocationId\`, \`fence\` or \`userId\`, or send an \`Idempotency-Key\`.`;
 
 const answer = z.object({ allocationId: z.string(), deviceId: z.string(), durationSeconds: z.int(), endReason: z.string() });
 
@@ -45,7 +56,7 @@ export function releaseRoutes(api: Api, deps: ServerDeps): void {
       schema: {
         tags: ['Allocations'],
         summary: 'Release a device',
-        description: 'Either `deviceId` or `allocationId` is stated, not both. What has ended is answered as it was the first time.',
+        description: DESCRIPTION,
         querystring: noQuery,
         body,
         response: { 200: successOf(answer), ...errorAnswers(404, 409, 422) },
@@ -54,6 +65,7 @@ export function releaseRoutes(api: Api, deps: ServerDeps): void {
     async (request, reply) => {
       const { caller } = request;
       const said = request.body;
+      if (said.userId !== undefined) assertMayActFor(caller, said.userId);
       // A call that is taken over from a process that died must find what that one released, whoever holds the device now.
       const releaseId = said.deviceId === undefined ? randomUUID() : requestIdFor(request.heldKey);
       const meant = await named(deps, caller, said, releaseId);
@@ -61,7 +73,7 @@ export function releaseRoutes(api: Api, deps: ServerDeps): void {
       const payload: ReleasePayload = {
         releaseId,
         caller: caller.key,
-        userId: caller.role === 'user' ? caller.id : null,
+        userId: caller.role === 'user' ? caller.id : (said.userId ?? null),
         tenantId: null,
         ...meant,
         ...(said.fence === undefined ? {} : { fence: said.fence }),
@@ -85,7 +97,7 @@ type Released = Extract<ReleaseOutcome, { status: 'released' }>;
  * token is known: what lies outside does not exist for them.
  */
 async function named(deps: ServerDeps, caller: Caller, said: Said, releaseId: string): Promise<Named | Released> {
-  if (said.deviceId !== undefined) return namedByDevice(deps, caller, said.deviceId, said.fence, releaseId);
+  if (said.deviceId !== undefined) return namedByDevice(deps, caller, said, said.deviceId, releaseId);
   const allocationId = said.allocationId ?? '';
   if (caller.role === 'user' || caller.role === 'service') return { endReason: 'released', allocationId };
   const found = await readAllocation(deps.store, allocationId, reachOf(caller));
@@ -100,11 +112,11 @@ async function named(deps: ServerDeps, caller: Caller, said: Said, releaseId: st
 async function namedByDevice(
   { store }: ServerDeps,
   caller: Caller,
+  { fence, userId: holder }: Said,
   deviceId: string,
-  fence: number | undefined,
   releaseId: string,
 ): Promise<Named | Released> {
-  const facts = await readReleased(store, deviceId, releaseId, reachOf(caller));
+  const facts = await readReleased(store, deviceId, releaseId, reachOf(caller), holder);
   const endReason = endReasonOf(caller, facts?.userId);
   const decision = decideRelease({ userId: null, tenantId: null, fence, endReason }, facts);
   if (facts === undefined) throw new SchedulerError('ALLOCATION_NOT_FOUND');

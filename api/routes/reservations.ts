@@ -3,6 +3,7 @@ import { partyId } from '../../shared/allocation/party-id.ts';
 import { TIER_WORDS } from '../../shared/allocation/tier.ts';
 import { SchedulerError } from '../../shared/errors.ts';
 import { type AskedReservation, askedReservation, changedReservation } from '../../shared/reservation/asked-reservation.ts';
+import { beginsSoon } from '../../shared/reservation/begins-soon.ts';
 import { announce } from '../../shared/run/announce.ts';
 import { bookSeries, type SeriesOutcome } from '../../shared/store/book-series.ts';
 import { cancelReservation, cancelSeries, changeReservation } from '../../shared/store/change-reservation.ts';
@@ -10,17 +11,17 @@ import { noteShown, readReservation } from '../../shared/store/read-reservations
 import type { ReservationRecord } from '../../shared/store/reservation-rows.ts';
 import { type ReserveOutcome, reserve } from '../../shared/store/reserve.ts';
 import { requestIdFor } from '../ask-allocation.ts';
-import { assertMayActFor, reachOf, tenantFor, tierFor } from '../caller.ts';
+import { assertMayActFor, reachOf, tierFor } from '../caller.ts';
 import type { ServerDeps } from '../deps.ts';
 import { success, successOf } from '../envelope.ts';
-import { assertOwnTenant } from '../own-tenant.ts';
 import { traceIdOf } from '../request-context.ts';
 import { reservationAnswer, seriesAnswer, viewReservation, viewWholeReservation, wholeReservation } from '../reservation-view.ts';
-import { type Api, errorAnswers, idParams, noQuery } from '../route-schema.ts';
+import { type Api, errorAnswers, idParams, noQuery, TENANT_RULE } from '../route-schema.ts';
+import { tenantFor } from '../tenant-for.ts';
 
 const body = z.strictObject({
   userId: partyId,
-  tenantId: partyId.optional(),
+  tenantId: partyId.optional().describe(TENANT_RULE),
   userTier: z.enum(TIER_WORDS).optional().describe('Services only'),
   ...askedReservation.shape,
 });
@@ -40,7 +41,13 @@ const cancelAnswer = reservationAnswer.extend({
 export function reservationRoutes(api: Api, deps: ServerDeps): void {
   const { store, options } = deps;
   const rules = options.reservations;
-  const tellRelay = () => announce(deps.redis, options.prefix, { availability: false, outbox: true, outcomes: [] }, deps.logger);
+  const tell = (availability: boolean) => announce(deps.redis, options.prefix, { availability, outbox: true, outcomes: [] }, deps.logger);
+
+  /** Told at once, not at the next look: who waits may have these devices, and lists may show them. */
+  async function tellFreed(devices: readonly string[], soon = false): Promise<void> {
+    await tell(soon || devices.length > 0);
+    if (devices.length > 0) await deps.capacity.changed({ devices });
+  }
 
   api.post(
     '/scheduler/reservations',
@@ -59,12 +66,12 @@ export function reservationRoutes(api: Api, deps: ServerDeps): void {
       const { userId, tenantId, userTier, ...asked } = request.body;
       const { caller } = request;
       assertMayActFor(caller, userId);
-      const who = { userId, tenantId: tenantFor(caller, tenantId), tier: tierFor(caller, userId, userTier) };
-      await assertOwnTenant(deps, caller, userId);
+      const tier = tierFor(caller, userId, userTier);
+      const who = { userId, tenantId: await tenantFor(store, caller, userId, tenantId), tier };
       const [id, traceId] = [requestIdFor(request.heldKey), traceIdOf(request.headers, request.id)];
       const data =
         asked.recurrence === undefined ? await bookOne(id, who, asked, traceId) : await bookMany(id, who, asked, asked.recurrence, traceId);
-      await tellRelay();
+      await tell(beginsSoon({ startsAt: asked.reservedStartTime }));
       return reply
         .code(201)
         .header('location', `/scheduler/reservations/${'id' in data ? data.id : data.reservations[0]?.id}`)
@@ -147,8 +154,9 @@ export function reservationRoutes(api: Api, deps: ServerDeps): void {
     async (request) => {
       const outcome = await changeReservation(store, request.params.id, reachOf(request.caller), request.body, rules);
       if (outcome === undefined) throw new SchedulerError('RESERVATION_NOT_FOUND');
-      const reservation = reservedOf(outcome);
-      await tellRelay();
+      if (outcome.status === 'refused') throw refused(outcome);
+      const { reservation, freed } = outcome;
+      await tellFreed(freed, beginsSoon(reservation));
       return success(request, viewReservation(reservation));
     },
   );
@@ -168,29 +176,33 @@ export function reservationRoutes(api: Api, deps: ServerDeps): void {
     },
     async (request) => {
       const { reason = null, series = false } = request.body ?? {};
-      const data = await cancel(request.params.id, reachOf(request.caller), reason, series);
-      await tellRelay();
-      return success(request, data);
+      const cancelled = await (series ? cancelWhole : cancelOne)(request.params.id, reachOf(request.caller), reason);
+      await tellFreed(cancelled.freed);
+      return success(request, cancelled.data);
     },
   );
 
-  async function cancel(
-    id: string,
-    reach: ReturnType<typeof reachOf>,
-    reason: string | null,
-    series: boolean,
-  ): Promise<z.output<typeof cancelAnswer>> {
-    if (!series) {
-      const outcome = await cancelReservation(store, id, reach, reason);
-      if (outcome === undefined) throw new SchedulerError('RESERVATION_NOT_FOUND');
-      return viewReservation(reservedOf(outcome));
-    }
+  type Reach = ReturnType<typeof reachOf>;
+  interface Cancelled {
+    readonly data: z.output<typeof cancelAnswer>;
+    readonly freed: readonly string[];
+  }
+
+  async function cancelOne(id: string, reach: Reach, reason: string | null): Promise<Cancelled> {
+    const outcome = await cancelReservation(store, id, reach, reason);
+    if (outcome === undefined) throw new SchedulerError('RESERVATION_NOT_FOUND');
+    if (outcome.status === 'refused') throw refused(outcome);
+    return { data: viewReservation(outcome.reservation), freed: outcome.freed };
+  }
+
+  async function cancelWhole(id: string, reach: Reach, reason: string | null): Promise<Cancelled> {
     const outcome = await cancelSeries(store, id, reach, reason);
     if (outcome === undefined) throw new SchedulerError('RESERVATION_NOT_FOUND');
     if (outcome.status === 'refused') throw refused(outcome);
     const named = await readReservation(store, id, reach);
     if (named === undefined) throw new SchedulerError('RESERVATION_NOT_FOUND');
-    return { ...viewReservation(named), cancelledIds: outcome.reservations.map(({ reservationId }) => reservationId) };
+    const cancelledIds = outcome.reservations.map(({ reservationId }) => reservationId);
+    return { data: { ...viewReservation(named), cancelledIds }, freed: outcome.freed };
   }
 }
 

@@ -33,6 +33,8 @@ export type ProcessEvent =
 /** A process that is replaced whenever it dies, until it is stopped. */
 export interface Supervised {
   readonly name: string;
+  /** Where it is asked for its health; `/metrics` stands beside it. */
+  readonly healthUrl: string;
   readonly pid: number | undefined;
   /** How many replacements it took. */
   readonly replacements: number;
@@ -112,6 +114,7 @@ export function supervise(spec: ProcessSpec, options: SuperviseOptions): Supervi
 
   return {
     name: spec.name,
+    healthUrl: spec.healthUrl,
     get pid() {
       return child.pid;
     },

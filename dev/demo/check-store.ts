@@ -1,7 +1,7 @@
 import type { Config } from '../../shared/config.ts';
 import { checkInvariants } from '../../shared/store/invariants.ts';
 import { createStore } from '../../shared/store/store.ts';
-import type { Finding } from './compare.ts';
+import type { Finding } from './finding.ts';
 
 /** Long enough for a full read of everything a run leaves, ms. */
 const STATEMENT_MS = 60_000;
@@ -20,7 +20,7 @@ export async function checkStore(databaseUrl: string, config: Config): Promise<F
     return checks.map(({ name, ok, violations, sample }) => ({
       name,
       ok,
-      seen: violations === 0 ? 'no violation' : `${violations} violations, such as ${sample.join(', ')}`,
+      seen: violations === 0 ? '' : `${violations} violations, such as ${sample.join(', ')}`,
     }));
   } finally {
     await store.close();

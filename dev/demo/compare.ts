@@ -1,5 +1,7 @@
 import { z } from 'zod';
-import type { EventCounter } from './event-counter.ts';
+import { compareErrands } from './errands/compare-errands.ts';
+import type { EventDesk } from './event-desk.ts';
+import { agree, type Finding } from './finding.ts';
 import type { Backlog, StoreFigures } from './ledger-view.ts';
 import type { Tally } from './tally.ts';
 
@@ -12,77 +14,83 @@ export const standInSummary = z.object({
     use: z.object({ devices: z.number(), cpuCores: z.number() }),
   }),
   billing: z.object({ allocations: z.number(), seconds: z.number(), repeats: z.number() }),
+  notification: z.object({ sent: z.number(), types: z.record(z.string(), z.number()) }),
 });
 
 export type StandInSummary = z.output<typeof standInSummary>;
-
-/** One thing that has to hold, and the figures that show whether it does. */
-export interface Finding {
-  readonly name: string;
-  readonly ok: boolean;
-  readonly seen: string;
-}
 
 export interface Outcome {
   readonly tally: Tally;
   readonly figures: StoreFigures;
   readonly backlog: Backlog;
   readonly standIns: StandInSummary;
-  readonly events: EventCounter | undefined;
+  /** What was published; undefined: events are off. */
+  readonly events: Pick<EventDesk, 'arrived'> | undefined;
+  /** Whether the errands that need RabbitMQ ran. */
+  readonly withEvents: boolean;
   /** Whether the killed worker was replaced; undefined when none was killed. */
   readonly replaced: boolean | undefined;
 }
 
 /** Compares what callers were told, what the store holds, and what the neighbours and the broker received. */
-export function compareOutcome({ tally, figures, backlog, standIns, events, replaced }: Outcome): readonly Finding[] {
-  const { billing, user } = standIns;
-  const same = (name: string, pairs: readonly (readonly [string, number, number])[]): Finding => ({
-    name,
-    ok: pairs.every(([, one, other]) => one === other),
-    seen: pairs.map(([what, one, other]) => `${what} ${one} = ${other}`).join(', '),
-  });
+export function compareOutcome(outcome: Outcome): readonly Finding[] {
+  const { tally, figures, standIns, events, backlog, withEvents, replaced } = outcome;
+  const alerts = standIns.notification.types['billing_alert'] ?? 0;
+  return [
+    ...compareCallers(outcome),
+    ...compareErrands({ errands: tally.errands, figures: figures.errands, alerts, withEvents }),
+    ...compareNeighbours(outcome),
+    ...(events === undefined ? [] : [compareEvents(figures, backlog, events)]),
+    agree('nothing was given up', [['dead letters', figures.dead, 0]]),
+    ...(replaced === undefined ? [] : [{ name: 'the killed worker was replaced', ok: replaced, seen: replaced ? 'yes' : 'no' }]),
+  ];
+}
+
+function compareCallers({ tally, figures, backlog }: Outcome): Finding[] {
+  const { renewals, batch } = tally.errands;
   const untold = [...figures.allocationIds].filter((id) => !tally.allocations.has(id)).length;
   const unknown = [...tally.allocations].filter((id) => !figures.allocationIds.has(id)).length;
   return [
-    same('every request came to one end', [
+    agree('every request came to one end', [
       ['ended', tally.ended, tally.sent],
       ['faults', tally.faults.length, 0],
       ['undecided', backlog.undecided, 0],
     ]),
-    same('callers and store agree on every grant', [
+    agree('callers and store agree on every grant', [
+      ['granted', figures.granted, tally.allocations.size],
       ['untold', untold, 0],
       ['unknown', unknown, 0],
-      ['granted requests', figures.granted, tally.allocations.size],
     ]),
-    same('callers and store agree on every extension', [['extensions', figures.extensions, tally.extended]]),
-    same('every booking began', [['begun', tally.bookings.lateMs.length, tally.bookings.booked]]),
-    same('a batch gave back what it took', [['devices', tally.batch.released, tally.batch.taken]]),
-    same('a repeated call got the same answer', [['differed', tally.differed, 0]]),
-    same('billing received each ended lease once, to the second', [
+    agree('callers and store agree on every extension', [
+      ['extensions', tally.extended + renewals.extended + batch.extended, figures.extensions],
+    ]),
+    agree('a repeated call got the same answer', [['differed', tally.differed, 0]]),
+  ];
+}
+
+function compareNeighbours({ figures, standIns: { user, billing, notification }, backlog }: Outcome): Finding[] {
+  return [
+    agree('billing received each ended lease once, to the second', [
       ['leases', billing.allocations, figures.ledgerRows],
       ['seconds', billing.seconds, figures.ledgerSeconds],
       ['still owed', backlog.bills, 0],
     ]),
-    same('reported usage nets to the leases that live', [
+    agree('reported usage nets to the leases that live', [
       ['devices', user.use.devices, figures.live],
       ['cores', user.use.cpuCores, figures.liveCores],
       ['reports', user.reports, figures.usageReports],
       ['users below zero', user.negative, 0],
     ]),
-    ...(events === undefined ? [] : [compareEvents(figures, backlog, events, same)]),
-    same('nothing was given up', [['dead letters', figures.dead, 0]]),
-    ...(replaced === undefined ? [] : [{ name: 'the killed worker was replaced', ok: replaced, seen: replaced ? 'yes' : 'no' }]),
+    agree('every notice reached the notification-service once', [
+      ['notices', notification.sent, figures.notices],
+      ['still to send', backlog.notices, 0],
+    ]),
   ];
 }
 
-function compareEvents(
-  { eventIds }: StoreFigures,
-  backlog: Backlog,
-  { arrived }: EventCounter,
-  same: (name: string, pairs: readonly (readonly [string, number, number])[]) => Finding,
-): Finding {
+function compareEvents({ eventIds }: StoreFigures, backlog: Backlog, { arrived }: Pick<EventDesk, 'arrived'>): Finding {
   const received = [...eventIds].filter((id) => arrived.has(id)).length;
-  return same('every event was published and received', [
+  return agree('every event was published and received', [
     ['received', received, eventIds.size],
     ['unpublished', backlog.events, 0],
   ]);

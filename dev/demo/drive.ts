@@ -33,7 +33,7 @@ interface Lane extends Slots {
  */
 export async function drive({ load, ways, tally, onSend, stopping }: DriveOptions): Promise<void> {
   const laneOf = (way: WayIn): Lane => ({ way, ...createSlots(MOST_CALLS) });
-  const lanes = { http: laneOf(ways.http), client: laneOf(ways.client), event: laneOf(ways.event) };
+  const lanes = { http: laneOf(ways.http), client: laneOf(ways.client) };
   const underWay = new Set<Promise<void>>();
   const startedAt = performance.now();
   for await (const plan of load) {

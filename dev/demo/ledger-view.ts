@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { COUNT_ERRANDS, type ErrandFigures } from './errands/errand-view.ts';
 
 /** What is still to be done, by the rows. */
 export interface Backlog {
@@ -6,6 +7,7 @@ export interface Backlog {
   readonly events: number;
   readonly usageReports: number;
   readonly bills: number;
+  readonly notices: number;
 }
 
 /** What the store holds in the end. */
@@ -18,9 +20,11 @@ export interface StoreFigures {
   readonly ledgerRows: number;
   readonly ledgerSeconds: number;
   readonly usageReports: number;
+  readonly notices: number;
   readonly dead: number;
   readonly allocationIds: ReadonlySet<string>;
   readonly eventIds: ReadonlySet<string>;
+  readonly errands: ErrandFigures;
 }
 
 /** Reads the run's own database, past every cache and process. */
@@ -41,13 +45,14 @@ export async function openLedgerView(databaseUrl: string): Promise<LedgerView> {
   };
   return {
     backlog: () =>
-      one<{ undecided: number; events: number; usageReports: number; bills: number }>(`SELECT
+      one<{ undecided: number; events: number; usageReports: number; bills: number; notices: number }>(`SELECT
         (SELECT count(*)::int FROM requests WHERE status IN ('pending', 'waiting')) AS undecided,
         (SELECT count(*)::int FROM outbox WHERE status = 'pending' AND channel = 'event') AS events,
         (SELECT count(*)::int FROM outbox WHERE status = 'pending' AND channel = 'usage') AS "usageReports",
-        (SELECT count(*)::int FROM ledger WHERE status = 'owed') AS bills`),
+        (SELECT count(*)::int FROM ledger WHERE status = 'owed') AS bills,
+        (SELECT count(*)::int FROM outbox WHERE status = 'pending' AND channel = 'notice') AS notices`),
     figures: async () => {
-      const counts = await one<Omit<StoreFigures, 'ended' | 'allocationIds' | 'eventIds'>>(COUNTS);
+      const counts = await one<Omit<StoreFigures, 'ended' | 'allocationIds' | 'eventIds' | 'errands'>>(COUNTS);
       const ended = await rows<{ reason: string; count: number }>(
         `SELECT end_reason AS reason, count(*)::int AS count FROM allocations WHERE status <> 'allocated' GROUP BY 1 ORDER BY 2 DESC`,
       );
@@ -58,6 +63,7 @@ export async function openLedgerView(databaseUrl: string): Promise<LedgerView> {
         ended: Object.fromEntries(ended.map(({ reason, count }) => [reason, count])),
         allocationIds: new Set(allocations.map(({ id }) => id)),
         eventIds: new Set(events.map(({ id }) => id)),
+        errands: await one<ErrandFigures>(COUNT_ERRANDS),
       };
     },
     close: () => client.end(),
@@ -72,4 +78,5 @@ const COUNTS = `SELECT
   (SELECT count(*)::int FROM ledger WHERE status = 'settled') AS "ledgerRows",
   (SELECT coalesce(sum(duration_seconds), 0)::int FROM ledger) AS "ledgerSeconds",
   (SELECT count(*)::int FROM outbox WHERE channel = 'usage') AS "usageReports",
+  (SELECT count(*)::int FROM outbox WHERE channel = 'notice' AND status = 'delivered') AS notices,
   (SELECT count(*)::int FROM outbox WHERE status = 'dead') + (SELECT count(*)::int FROM ledger WHERE status = 'dead') AS dead`;

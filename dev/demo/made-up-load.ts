@@ -19,7 +19,7 @@ const HELD_AT_THE_END = 40;
 const RENEWABLE_MINUTES = 25;
 
 const TIERS_DRAWN: readonly [Tier, ...Tier[]] = ['free', 'free', 'standard', 'standard', 'standard', 'vip', 'premium', 'enterprise'];
-const WAYS_DRAWN: readonly [WayName, ...WayName[]] = ['http', 'http', 'client', 'client', 'event'];
+const WAYS_DRAWN: readonly [WayName, ...WayName[]] = ['http', 'client'];
 
 /** What a few users have that the others have not, by their number. */
 export type Account = 'no quota' | 'expired quota' | 'one device' | 'no balance' | 'usual';

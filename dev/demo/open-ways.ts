@@ -34,7 +34,8 @@ export function openWays({ api, place, config, tally, asService }: WaysOptions):
     const words = { user: userId, tier, expiresIn, ...(tenantId === null ? {} : { tenant: tenantId }) };
     return { authorization: `Bearer ${await tokenFor(userId, () => signToken(words, secrets))}` };
   };
-  const client = (service: string) =>
-    createClientWay({ redisUrl: config.REDIS_URL, clusterNodes: [], prefix: place.prefix, service, onRetry });
-  return { http: createHttpWay({ api, signIn, statesTier: asService, onRetry }), client: client('demo'), event: client('demo-events') };
+  return {
+    http: createHttpWay({ api, signIn, statesTier: asService, onRetry }),
+    client: createClientWay({ redisUrl: config.REDIS_URL, clusterNodes: [], prefix: place.prefix, service: 'demo', onRetry }),
+  };
 }

@@ -1,8 +1,8 @@
 import type { AskedAllocationInput } from '../../shared/allocation/asked.ts';
 import type { Tier } from '../../shared/allocation/tier.ts';
 
-/** The ways in. Events are requests of other services, driven through the client under a name of their own. */
-export const WAYS = ['http', 'client', 'event'] as const;
+/** The ways in of the load. The third one, events, is an errand of its own: an order says less than a request. */
+export const WAYS = ['http', 'client'] as const;
 
 export type WayName = (typeof WAYS)[number];
 

@@ -14,7 +14,7 @@ export interface ReplayOptions {
 
 const MS = 1_000;
 /** Most through the client, as services do that have many users. */
-const TURNS: readonly WayName[] = ['client', 'http', 'client', 'event', 'client'];
+const TURNS: readonly WayName[] = ['client', 'http', 'client', 'client'];
 
 /**
  * The requests of a recording, read while they are sent. Each is made at its recorded time and the device is really held

@@ -18,6 +18,11 @@ export async function setAccounts({ userService, billingService }: Neighbours): 
   }
 }
 
+/** Says how many devices a user may have. */
+export async function setLimit(userService: string, userId: string, maxDevices: number | 'no quota'): Promise<void> {
+  await post(`${userService}/control/quota`, { userId, quota: maxDevices === 'no quota' ? 'none' : { limits: { maxDevices } } });
+}
+
 function quotaOf(account: Account): unknown {
   if (account === 'no quota') return 'none';
   if (account === 'expired quota') return { status: 'expired' };

@@ -1,19 +1,15 @@
-import type { Finding, Outcome } from './compare.ts';
+import { amount, bar, percent, spread, spreadInWords, time } from './amounts.ts';
+import type { Outcome } from './compare.ts';
+import { errandRows } from './errands/summarise-errands.ts';
+import type { Finding } from './finding.ts';
+import { dim, grid, heading, list, marked, type Paper, type Row } from './paper.ts';
 import { WAYS, type WayName } from './planned-request.ts';
-import { overWays, percentile, type Tally, type TenantTally } from './tally.ts';
+import { overWays, type Tally, type TenantTally } from './tally.ts';
 
-/** A line of the summary: what, and how much. */
-type Row = readonly [string, string];
-
-const WAY_NAMES: Readonly<Record<WayName, string>> = { http: 'HTTP', client: 'client', event: 'events (*)' };
-const NOTE = '(*) requests of other services, driven through the client under a name of their own';
+const WAY_NAMES: Readonly<Record<WayName, string>> = { http: 'HTTP', client: 'client' };
 const MOST_TENANTS = 6;
-
-const count = (number: number) => number.toLocaleString('en');
-const ms = (value: number | undefined) =>
-  value === undefined ? '–' : value < 10_000 ? `${Math.round(value)} ms` : `${(value / 1_000).toFixed(1)} s`;
-const spread = (numbers: readonly number[]) =>
-  `p50 ${ms(percentile(numbers, 0.5))}, p95 ${ms(percentile(numbers, 0.95))}, p99 ${ms(percentile(numbers, 0.99))}`;
+const BAR_WIDTH = 24;
+const SIDES = '  planned = told to callers = in the database or outside';
 
 /** What was found besides the counts. */
 export interface SummaryFacts {
@@ -23,114 +19,110 @@ export interface SummaryFacts {
   readonly killed: { readonly name: string; readonly downMs: number | undefined } | undefined;
   readonly warnings: number;
   readonly logFile: string;
+  /** Why the errands that need RabbitMQ did not run. */
+  readonly withoutEvents: string | undefined;
+  /** By the product's own checker. */
+  readonly invariants: readonly Finding[];
 }
 
-/** The aligned table of everything that happened, then what was checked. */
-export function summarise(outcome: Outcome, findings: readonly Finding[], facts: SummaryFacts): string {
+/** The aligned tables of everything that happened, then what was checked. */
+export function summarise(outcome: Outcome, findings: readonly Finding[], facts: SummaryFacts, paper: Paper): string {
   const { tally } = outcome;
-  const sections = [
-    table('requests', requestRows(tally)),
-    table('time to the first decision', decisionRows(tally)),
-    table('leases', leaseRows(outcome, facts.devices)),
-    table('what left', leavingRows(outcome)),
-    table('the run', runRows(tally, facts)),
-    ...(tally.tenants.size > 0 ? [table('fairness between tenants', tenantRows(tally))] : []),
-    table(
-      'checked',
-      findings.map(({ name, ok, seen }) => [`${ok ? 'holds ' : 'BROKEN'}  ${name}`, seen]),
-    ),
-    NOTE,
-  ];
-  return sections.join('\n\n');
+  const section = (title: string, body: string) => `${heading(title, paper)}\n${body}`;
+  return [
+    section('requests', list(requestRows(tally), paper)),
+    section('time to the first decision', decisionGrid(tally, paper)),
+    section('the life of a lease', list(leaseRows(outcome, facts), paper)),
+    section('what left', list(leavingRows(outcome), paper)),
+    ...(tally.tenants.size > 0 ? [section('fairness between tenants', tenantGrid(tally, paper))] : []),
+    section('the run', list(runRows(tally, facts), paper)),
+    section('checked: the rules of the database', marked(facts.invariants, paper)),
+    section('checked: callers, database, neighbours, RabbitMQ agree', `${dim(SIDES, paper)}\n${marked(findings, paper)}`),
+  ].join('\n\n');
 }
 
 function requestRows(tally: Tally): Row[] {
+  const share = (part: number) => `${percent(part, tally.sent).padStart(5)}  ${bar(part / Math.max(1, tally.sent), BAR_WIDTH)}`;
+  const [granted, refused] = [overWays(tally, 'granted'), overWays(tally, 'refused')];
   const refusals = [...tally.refusals].toSorted(([, a], [, b]) => b - a);
   return [
-    ['sent', count(tally.sent)],
-    ['granted', count(overWays(tally, 'granted'))],
-    ['refused', count(overWays(tally, 'refused'))],
-    ...refusals.map(([code, number]): Row => [`  ${code}`, count(number)]),
-    ['waited for a device', `${count(tally.waited)}, of which ${count(tally.waitMs.length)} got one: ${spread(tally.waitMs)}`],
-    ['sent twice at once', `${count(tally.sentTwice)}, answered differently ${count(tally.differed)}`],
+    ['sent', amount(tally.sent)],
+    ['granted', amount(granted), share(granted)],
+    ['refused', amount(refused), share(refused)],
+    ...refusals.map(([code, number]): Row => [`  ${code}`, amount(number), share(number)]),
+    ['waited for a device', amount(tally.waited), `of which ${amount(tally.waitMs.length)} got one: ${spreadInWords(tally.waitMs)}`],
+    ['sent twice at once', amount(tally.sentTwice), `answered differently: ${amount(tally.differed)}`],
   ];
 }
 
-function decisionRows(tally: Tally): Row[] {
-  return WAYS.filter((way) => tally.ways[way].sent > 0).map((way) => {
-    const { sent, granted, refused, decisionMs } = tally.ways[way];
-    return [WAY_NAMES[way], `${spread(decisionMs)}   (${count(sent)} sent, ${count(granted)} granted, ${count(refused)} refused)`];
-  });
+function decisionGrid({ ways, errands: { orders } }: Tally, paper: Paper): string {
+  const rows = WAYS.filter((way) => ways[way].sent > 0).map((way) => ({ name: WAY_NAMES[way], ...ways[way] }));
+  const ordered = { name: 'events', sent: orders.sent, granted: orders.granted, refused: orders.decisionMs.length - orders.granted };
+  const all = orders.sent === 0 ? rows : [...rows, { ...ordered, decisionMs: orders.decisionMs }];
+  const cells = all.map(({ name, sent, granted, refused, decisionMs }) => [
+    name,
+    ...[sent, granted, refused].map(amount),
+    ...spread(decisionMs),
+  ]);
+  return grid(['', 'asked', 'granted', 'refused', 'p50', 'p95', 'p99'], cells, paper);
 }
 
-function leaseRows({ tally, figures }: Outcome, devices: number): Row[] {
+function leaseRows({ tally, figures }: Outcome, { devices, withoutEvents }: SummaryFacts): Row[] {
+  const ended = Object.entries(figures.ended).map(([reason, number]) => `${reason} ${amount(number)}`);
+  const extendRefusals = [...tally.extendRefusals].map(([code, number]) => `refused: ${code} ${amount(number)}`);
+  const all = Object.values(figures.ended).reduce((sum, number) => sum + number, 0);
   return [
-    ['most devices held at once', `${count(tally.heldMost)} of ${count(devices)}`],
-    ['extended', [count(tally.extended), ...[...tally.extendRefusals].map(([code, number]) => `${code} ${count(number)}`)].join(', ')],
-    ['released', `${count(tally.released)}: ${spread(tally.releaseMs)}`],
-    [
-      'ended',
-      Object.entries(figures.ended)
-        .map(([reason, number]) => `${reason} ${count(number)}`)
-        .join(', ') || 'none',
-    ],
-    ['still held', count(figures.live)],
-    ['taken by one batch', count(tally.batch.taken)],
-    ['booked ahead', bookingsInWords(tally.bookings)],
+    ['held at once', amount(tally.heldMost), `at most, of ${amount(devices)} devices`],
+    ['released', amount(tally.released), spreadInWords(tally.releaseMs)],
+    ['extended when asked', amount(tally.extended), extendRefusals.join(', ')],
+    ...errandRows(tally.errands, withoutEvents),
+    ['ended in all', amount(all), ended.join(', ')],
+    ['still held', amount(figures.live)],
   ];
 }
 
-function bookingsInWords({ booked, refusals, lateMs }: Tally['bookings']): string {
-  const refused = [...refusals].map(([code, number]) => `, ${code} ${count(number)}`).join('');
-  return `${count(booked)}${refused}; ${count(lateMs.length)} begun, at most ${ms(percentile(lateMs, 1))} after their time`;
-}
-
-function leavingRows({ standIns, figures, events }: Outcome): Row[] {
-  const twice = events === undefined ? 0 : [...events.arrived.values()].filter((times) => times > 1).length;
+function leavingRows({ standIns: { billing, user, notification }, figures, events }: Outcome): Row[] {
+  const twice = events === undefined ? 0 : [...figures.eventIds].filter((id) => (events.arrived.get(id) ?? 0) > 1).length;
   return [
     [
       'billed',
-      `${count(standIns.billing.seconds)} s in ${count(standIns.billing.allocations)} leases (repeated deliveries ${count(standIns.billing.repeats)})`,
+      amount(billing.seconds),
+      `seconds of ${amount(billing.allocations)} leases; repeated deliveries: ${amount(billing.repeats)}`,
     ],
-    ['usage reports', `${count(standIns.user.reports)} (repeated deliveries ${count(standIns.user.repeats)})`],
-    [
-      'events',
-      events === undefined
-        ? 'off: RABBITMQ_URL is empty'
-        : `${count(figures.eventIds.size)} published and received, ${count(twice)} of them more than once`,
-    ],
+    ['reports of use', amount(user.reports), `repeated deliveries: ${amount(user.repeats)}`],
+    ['notices to people', amount(notification.sent), `of ${amount(Object.keys(notification.types).length)} kinds`],
+    events === undefined
+      ? ['events', '–', 'off: RABBITMQ_URL is empty']
+      : ['events', amount(figures.eventIds.size), `published and received, ${amount(twice)} of them more than once`],
   ];
 }
 
 function runRows(tally: Tally, { seconds, killed, warnings, logFile }: SummaryFacts): Row[] {
   return [
-    ['took', `${seconds.toFixed(1)} s`],
-    ...(killed === undefined ? [] : [['killed with SIGKILL', `${killed.name}, replaced after ${ms(killed.downMs)}`] as const]),
-    ['calls repeated by callers', count(tally.retries)],
-    ['driver behind its plan', `at most ${ms(tally.lateMost)}`],
-    ['warnings and errors logged', `${count(warnings)} (${logFile})`],
-    ...tally.faults.slice(0, 5).map((fault): Row => ['fault', fault.slice(0, 200)]),
+    ['took', time(seconds * 1_000)],
+    ...(killed === undefined
+      ? []
+      : [['killed with SIGKILL', '1', `process, ${killed.name}, replaced after ${time(killed.downMs)}`] as const]),
+    ['repeated by callers', amount(tally.retries), 'calls whose answer was lost or "later"'],
+    ['behind its plan', time(tally.lateMost), 'at most, the driver: how much this machine was asked for'],
+    ['warnings and errors', amount(warnings), `in the log of all processes, ${logFile}`],
+    ...tally.faults.slice(0, 5).map((fault): Row => ['fault', '', fault.slice(0, 200)]),
   ];
 }
 
-function tenantRows(tally: Tally): Row[] {
+function tenantGrid(tally: Tally, paper: Paper): string {
   const rows = [...tally.tenants].toSorted(([, a], [, b]) => b.requests - a.requests);
-  const shown = rows.slice(0, MOST_TENANTS).map(([name, tenant]): Row => [name, ofTenant(tenant)]);
-  const rest = rows.slice(MOST_TENANTS);
-  if (rest.length === 0) return shown;
+  const shown = rows.slice(0, MOST_TENANTS).map(([name, tenant]) => ofTenant(name, tenant));
+  const rest = rows.slice(MOST_TENANTS).map(([, tenant]) => tenant);
   const together: TenantTally = {
-    requests: rest.reduce((sum, [, { requests }]) => sum + requests, 0),
-    grants: rest.reduce((sum, [, { grants }]) => sum + grants, 0),
-    decisionMs: rest.flatMap(([, { decisionMs }]) => decisionMs),
+    requests: rest.reduce((sum, { requests }) => sum + requests, 0),
+    grants: rest.reduce((sum, { grants }) => sum + grants, 0),
+    decisionMs: rest.flatMap(({ decisionMs }) => decisionMs),
   };
-  return [...shown, [`${rest.length} others`, ofTenant(together)]];
+  const all = rest.length === 0 ? shown : [...shown, ofTenant(`${rest.length} others`, together)];
+  return grid(['', 'asked', 'granted', 'share', 'p50', 'p95', 'p99'], all, paper);
 }
 
-function ofTenant({ requests, grants, decisionMs }: TenantTally): string {
-  return `${count(grants)} of ${count(requests)} granted (${Math.round((100 * grants) / Math.max(1, requests))} %), decision ${spread(decisionMs)}`;
-}
-
-function table(title: string, rows: readonly Row[]): string {
-  const width = Math.max(...rows.map(([what]) => what.length));
-  return [title, ...rows.map(([what, much]) => `  ${what.padEnd(width)}  ${much}`)].join('\n');
+function ofTenant(name: string, { requests, grants, decisionMs }: TenantTally): readonly string[] {
+  return [name, amount(requests), amount(grants), percent(grants, requests), ...spread(decisionMs)];
 }

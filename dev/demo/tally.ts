@@ -1,3 +1,4 @@
+import { createErrandTally, type ErrandTally } from './errands/errand-tally.ts';
 import type { PlannedRequest, WayName } from './planned-request.ts';
 import { WAYS } from './planned-request.ts';
 
@@ -17,22 +18,13 @@ export interface TenantTally {
   readonly decisionMs: number[];
 }
 
-/** What became of bookings. `lateMs`: of each that has begun, how long after its time. */
-interface BookingTally {
-  booked: number;
-  readonly refusals: Map<string, number>;
-  readonly lateMs: number[];
-}
-
 /** Everything the driver counts. */
 export interface Tally {
   readonly ways: Readonly<Record<WayName, WayTally>>;
   readonly tenants: Map<string, TenantTally>;
   readonly refusals: Map<string, number>;
   readonly extendRefusals: Map<string, number>;
-  readonly bookings: BookingTally;
-  /** Devices taken by one call, and given back by one. */
-  readonly batch: { taken: number; released: number };
+  readonly errands: ErrandTally;
   /** Waits of requests that got a device after all, ms. */
   readonly waitMs: number[];
   readonly releaseMs: number[];
@@ -61,12 +53,11 @@ export interface Tally {
 export function createTally(): Tally {
   const way = (): WayTally => ({ sent: 0, granted: 0, refused: 0, decisionMs: [] });
   return {
-    ways: { http: way(), client: way(), event: way() },
+    ways: { http: way(), client: way() },
     tenants: new Map(),
     refusals: new Map(),
     extendRefusals: new Map(),
-    bookings: { booked: 0, refusals: new Map(), lateMs: [] },
-    batch: { taken: 0, released: 0 },
+    errands: createErrandTally(),
     waitMs: [],
     releaseMs: [],
     allocations: new Set(),

@@ -39,6 +39,12 @@ export async function startNotificationService(options: StandInOptions): Promise
     return { status: 200, body: { success: true } };
   }
 
-  const server = await startStandIn(options, { answer, summary: () => ({ sent: sent.size }), controls: {} });
+  const server = await startStandIn(options, { answer, summary: () => ({ sent: sent.size, types: typesOf(sent) }), controls: {} });
   return { ...server, control: { ...server.control, sent: () => [...sent.values()] } };
+}
+
+function typesOf(sent: ReadonlyMap<string, SentNotification>): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { type } of sent.values()) counts[type] = (counts[type] ?? 0) + 1;
+  return counts;
 }

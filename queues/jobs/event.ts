@@ -16,6 +16,15 @@ export const eventPayload = z.object({
 
 export type EventPayload = z.output<typeof eventPayload>;
 
+/** How the reason of a job begins whose event is in the dead letters. */
+export const GIVEN_UP = 'given up: ';
+
+/** An event whose job failed for good, and the reason of its last attempt. */
+export interface FailedEvent {
+  readonly payload: EventPayload;
+  readonly reason: string;
+}
+
 /** What may be the id of a job as it is: BullMQ keeps colons and bare numbers for itself. */
 const PLAIN = /^(?=.*\D)[\w.-]{1,100}$/;
 

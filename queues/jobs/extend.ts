@@ -24,7 +24,7 @@ export const extendPayload = z.object({
   extendId: z.guid(),
   caller: z.string().min(1).max(300),
   reach,
-  allocationIds: z.array(z.guid()).min(1).max(MAX_EXTENDS),
+  allocationIds: z.array(z.guid().toLowerCase()).min(1).max(MAX_EXTENDS),
   additionalMinutes: z.int().min(1).max(MAX_ADDITIONAL_MINUTES),
   fence: z.int().min(1).optional(),
   reason: z.string().max(500).optional(),

@@ -1,31 +1,39 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import type { Instance } from './instance.ts';
 import { during, say } from './progress.ts';
 import { attempt, programPath, run } from './run.ts';
 
 const POLICY = '/usr/sbin/policy-rc.d';
 
-/** Installs the programs of the servers that are missing. Throws one clear sentence with the choices where it cannot. */
-export async function installMissing(instances: readonly Instance[]): Promise<void> {
-  const missing = instances.filter((instance) => !instance.hasPrograms());
+/** Something whose programs may be missing. */
+export interface Installable {
+  readonly name: string;
+  readonly packages: { readonly apt: string; readonly brew: string };
+  hasPrograms(): boolean;
+}
+
+/**
+ * Installs the programs that are missing.
+ *
+ * @param otherwise  what else one can do, for the sentence of the error
+ * @throws Error with one clear sentence with the choices where it cannot
+ */
+export async function installMissing(wanted: readonly Installable[], otherwise: string): Promise<void> {
+  const missing = wanted.filter((program) => !program.hasPrograms());
   if (missing.length === 0) return;
   const names = missing.map(({ name }) => name).join(', ');
   const install = await installer(missing);
-  if (install === undefined) throw new Error(choices(names));
+  if (install === undefined) throw new Error(choices(names, otherwise));
   say(`Installing ${names} …`);
   await during('installing', install());
-  const still = missing.filter((instance) => !instance.hasPrograms());
-  if (still.length > 0) throw new Error(choices(still.map(({ name }) => name).join(', ')));
+  const still = missing.filter((program) => !program.hasPrograms());
+  if (still.length > 0) throw new Error(choices(still.map(({ name }) => name).join(', '), otherwise));
 }
 
-function choices(names: string): string {
-  return (
-    `${names} cannot be installed from here: set DATABASE_URL, REDIS_URL and RABBITMQ_URL to servers you have, ` +
-    'start Docker, run this as root or with sudo on Debian or Ubuntu, or install Homebrew.'
-  );
+function choices(names: string, otherwise: string): string {
+  return `${names} cannot be installed from here: ${otherwise}run this as root or with sudo on Debian or Ubuntu, or install Homebrew.`;
 }
 
-async function installer(missing: readonly Instance[]): Promise<(() => Promise<void>) | undefined> {
+async function installer(missing: readonly Installable[]): Promise<(() => Promise<void>) | undefined> {
   if (programPath('apt-get') !== undefined) {
     const sudo = await asRoot();
     if (sudo !== undefined)

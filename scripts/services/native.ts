@@ -1,11 +1,17 @@
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { messageOf } from '../../shared/errors.ts';
 import { installMissing } from './install.ts';
 import type { Instance } from './instance.ts';
 import { folderOf, numberIn, PLACE } from './place.ts';
 import { removeOutsidePostgres } from './postgres.ts';
 import { freePort, isAlive } from './probe.ts';
 import { during, say } from './progress.ts';
+
+/** A port that is free may be taken the next moment by another clone that starts; so may the second one RabbitMQ needs. */
+const ATTEMPTS = 3;
+const STEP = 11;
+const OTHERWISE = 'set DATABASE_URL, REDIS_URL and RABBITMQ_URL to servers you have, start Docker, ';
 
 const portFile = (instance: Instance) => join(PLACE, `${instance.name}.port`);
 
@@ -21,7 +27,7 @@ export async function isUp(instance: Instance): Promise<boolean> {
 
 /** Starts the private instances that do not run yet. Returns their addresses by variable. */
 export async function upNative(instances: readonly Instance[]): Promise<Record<string, string>> {
-  await installMissing(instances);
+  await installMissing(instances, OTHERWISE);
   const started = await Promise.allSettled(instances.map(upOne));
   const failure = started.find((each) => each.status === 'rejected');
   if (failure !== undefined) throw failure.reason;
@@ -32,7 +38,19 @@ async function upOne(instance: Instance): Promise<void> {
   if (await isUp(instance)) return;
   await instance.stop();
   mkdirSync(PLACE, { recursive: true, mode: 0o755 });
-  const port = await freePort(portOf(instance));
+  const wanted = portOf(instance);
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await startOn(instance, await freePort(wanted + (attempt - 1) * STEP));
+    } catch (error) {
+      if (attempt === ATTEMPTS) throw error;
+      await instance.stop();
+      say(`  ${instance.name}: did not start (${messageOf(error)}); once more on another port`);
+    }
+  }
+}
+
+async function startOn(instance: Instance, port: number): Promise<void> {
   writeFileSync(portFile(instance), `${port}\n`);
   say(`  ${instance.name}: starting on port ${port}${port === instance.wantedPort ? '' : ` (${instance.wantedPort} is taken)`}`);
   await during(instance.name, instance.start(port));

@@ -31,6 +31,8 @@ export interface ConsumerOptions {
   readonly url: string;
   readonly name: string;
   readonly queues: readonly ConsumedQueueSpec[];
+  /** The exchange the queues are bound to; that of the platform unless a test has one of its own. */
+  readonly exchange?: string;
   /** Messages in hand of each queue. */
   readonly prefetch: number;
   /** Keeps a message; it is acknowledged after that. */
@@ -72,6 +74,8 @@ class SupervisedConsumer implements Consumer {
   readonly #closing = new AbortController();
   readonly #inHand = new Set<Promise<void>>();
   #tags: string[] = [];
+  /** Whether the last message could not be kept: said once, not for each of a flood. */
+  #stuck = false;
 
   constructor(connection: BrokerConnection, options: ConsumerOptions) {
     this.#options = options;
@@ -109,8 +113,8 @@ class SupervisedConsumer implements Consumer {
   }
 
   async #prepare(channel: ConfirmChannel): Promise<void> {
-    const { queues, prefetch } = this.#options;
-    await channel.assertExchange(EVENT_EXCHANGE, 'topic', { durable: true });
+    const { queues, prefetch, exchange = EVENT_EXCHANGE } = this.#options;
+    await channel.assertExchange(exchange, 'topic', { durable: true });
     await channel.assertExchange(DEAD_LETTER_EXCHANGE, 'topic', { durable: true });
     await channel.assertQueue(DEAD_QUEUE, { durable: true });
     await channel.prefetch(prefetch);
@@ -118,7 +122,7 @@ class SupervisedConsumer implements Consumer {
       const deadLetters = { 'x-dead-letter-exchange': DEAD_LETTER_EXCHANGE, 'x-dead-letter-routing-key': `${name}.failed` };
       await channel.assertQueue(name, { durable: true, arguments: deadLetters });
       await channel.bindQueue(DEAD_QUEUE, DEAD_LETTER_EXCHANGE, `${name}.failed`);
-      for (const topic of topics) await channel.bindQueue(name, EVENT_EXCHANGE, topic);
+      for (const topic of topics) await channel.bindQueue(name, exchange, topic);
     }
     const tags = await Promise.all(
       queues.map(({ name }) => channel.consume(name, (message) => message !== null && this.#onMessage(channel, name, message))),
@@ -153,12 +157,13 @@ class SupervisedConsumer implements Consumer {
     const taken = takenMessage(message);
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await take(taken);
+        const taking = await take(taken);
+        this.#stuck = false;
+        return taking;
       } catch (error) {
-        logger[attempt === 1 ? 'warn' : 'debug'](
-          { err: error, topic: taken.topic },
-          'an event cannot be kept at the moment, it is tried again',
-        );
+        const level = this.#stuck ? 'debug' : 'warn';
+        this.#stuck = true;
+        logger[level]({ err: error, topic: taken.topic }, 'events cannot be kept at the moment, they are tried again');
       }
       await pause(backoffDelay(attempt, again), undefined, { signal: this.#closing.signal });
       if (this.#channel.current !== channel) return undefined;

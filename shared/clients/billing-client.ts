@@ -30,7 +30,10 @@ const NO_BATCH_ROUTE = new Set([404, 405]);
 /** Words a billing-service may use for an item it has on its books. */
 const BILLED = new Set(['ok', 'success', 'accepted', 'recorded', 'created', 'billed', 'processed', 'queued', 'duplicate']);
 
-const batchSchema = z.object({ results: z.array(z.object({ allocationId: z.string(), status: z.union([z.string(), z.number()]) })) });
+const itemStatus = z.union([z.string(), z.number()]);
+const batchSchema = z.object({ results: z.array(z.object({ allocationId: z.string(), status: itemStatus })) });
+/** The single route may answer with nothing, or with as little; where it says what became of which item, it is held to that. */
+const singleSchema = z.looseObject({ allocationId: z.string().nullish(), status: itemStatus.nullish() }).optional();
 
 /** Tells the billing-service how long a device was held. */
 export interface BillingClient {
@@ -47,16 +50,15 @@ export function createBillingClient(caller: HttpCaller): BillingClient {
   // Learned by the first refusal and forgotten with the process, so that a batch route they add is found at the next start.
   let batchRoute = true;
 
-  function reportBilling(item: BillingItem, context: CallContext): Promise<CallAnswer<unknown>> {
-    return caller.call({
-      ...context,
-      method: 'POST',
-      path: SINGLE,
-      body: item,
-      idempotencyKey: item.allocationId,
-      schema: z.unknown(),
-      retries: 0,
-    });
+  async function reportBilling(item: BillingItem, context: CallContext): Promise<CallAnswer<unknown>> {
+    const { allocationId } = item;
+    const call = { method: 'POST', path: SINGLE, body: item, idempotencyKey: allocationId, schema: singleSchema, retries: 0 } as const;
+    const answer = await caller.call({ ...context, ...call });
+    if (answer.kind !== 'ok') return answer;
+    const { allocationId: named, status } = answer.value ?? {};
+    if (named !== undefined && named !== null && named !== allocationId)
+      return { kind: 'unavailable', reason: `billing-service answered for ${named}`, asked: true };
+    return status === undefined || status === null ? answer : judged(status, answer.value);
   }
 
   async function oneByOne(items: readonly BillingItem[], context: CallContext): Promise<BilledItem[]> {
@@ -109,9 +111,11 @@ function answerFor(item: BillingItem, batch: BatchAnswer): CallAnswer<unknown> {
   if (batch.kind !== 'ok') return batch;
   const result = batch.value.results.find((row) => row.allocationId === item.allocationId);
   if (result === undefined) return { kind: 'refused', status: 200, reason: 'billing-service left the item out of its answer' };
-  const { status } = result;
+  return judged(result.status, result);
+}
+
+/** What a status says of the item it is about. */
+function judged(status: string | number, value: unknown): CallAnswer<unknown> {
   const billed = typeof status === 'number' ? status < 300 : BILLED.has(status.toLowerCase());
-  return billed
-    ? { kind: 'ok', value: result }
-    : { kind: 'refused', status: 200, reason: `billing-service answered ${status} for the item` };
+  return billed ? { kind: 'ok', value } : { kind: 'refused', status: 200, reason: `billing-service answered ${status} for the item` };
 }

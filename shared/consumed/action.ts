@@ -43,12 +43,8 @@ const addressee = z.string().regex(/^[\w-]{1,100}$/);
 export const consumedAction = z.discriminatedUnion('action', [
   z.object({ action: z.literal('put-device'), device }),
   z.object({ action: z.literal('set-device-status'), deviceId, status: z.enum(DEVICE_STATES) }),
-  z.object({
-    action: z.literal('take-device-out'),
-    deviceId,
-    status: z.enum(['error', 'maintenance', 'deleted']),
-    endReason: z.enum(['device_failed', 'device_maintenance', 'device_deleted']),
-  }),
+  /** Its status was changed already, or it drains: who holds or has reserved it is to be looked after. No topic says it, our own doors do. */
+  z.object({ action: z.literal('settle-device'), deviceId }),
   z.object({
     action: z.literal('note-health'),
     deviceId,

@@ -42,7 +42,6 @@ const words = (body: Body, status: string) => ({
 });
 const setStatus = (status?: string) =>
   device('set-device-status', (body) => ({ deviceId: idOf(body), status: status ?? body['newStatus'] ?? body['status'] }));
-const takeOut = (status: string, endReason: string) => device('take-device-out', (body) => ({ deviceId: idOf(body), status, endReason }));
 const noteHealth = device('note-health', (body) => ({ ...body, deviceId: idOf(body) }));
 
 const limitUser = user('limit-user', (body) => ({
@@ -65,10 +64,10 @@ export const CONSUMED_TOPICS = {
   'device.status_changed': setStatus(),
   'device.stopped': setStatus('stopped'),
   'device.error': setStatus('error'),
-  'device.failed': takeOut('error', 'device_failed'),
-  'device.permanent_failure': takeOut('error', 'device_failed'),
-  'device.maintenance': takeOut('maintenance', 'device_maintenance'),
-  'device.deleted': takeOut('deleted', 'device_deleted'),
+  'device.failed': setStatus('error'),
+  'device.permanent_failure': setStatus('error'),
+  'device.maintenance': setStatus('maintenance'),
+  'device.deleted': setStatus('deleted'),
   'device.health': noteHealth,
   'device.usage': noteHealth,
   'user.deleted': blockUser('deleted'),
@@ -104,4 +103,9 @@ export function topicsOf(queue: ConsumedQueue): readonly string[] {
 /** Narrows a routing key to one we listen to. */
 export function isConsumedTopic(topic: string): topic is ConsumedTopic {
   return Object.hasOwn(CONSUMED_TOPICS, topic);
+}
+
+/** Where an event that was given up is told of on the dead-letter exchange. */
+export function deadTopicOf(topic: string): string {
+  return `scheduler.${isConsumedTopic(topic) ? CONSUMED_TOPICS[topic].queue : 'devices'}.failed`;
 }

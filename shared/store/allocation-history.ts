@@ -139,9 +139,18 @@ export async function readAllocation(store: Store, allocationId: string, reach: 
 /**
  * The allocation that a release of a device is about, for `decideRelease`: the one that this release has ended before, else the
  * newest within reach, ended or not; or nothing if there is none.
+ *
+ * @param holder  whose allocation is meant; left out: anybody's within reach
  */
-export async function readReleased(store: Store, deviceId: string, releaseId: string, reach: Reach): Promise<ReleaseFacts | undefined> {
-  const ofDevice = Prisma.sql`SELECT a.id FROM allocations a WHERE a.device_id = ${deviceId}::uuid AND ${withinReach(reach, 'a')}`;
+export async function readReleased(
+  store: Store,
+  deviceId: string,
+  releaseId: string,
+  reach: Reach,
+  holder?: string,
+): Promise<ReleaseFacts | undefined> {
+  const ofHolder = holder === undefined ? Prisma.empty : Prisma.sql`AND a.user_id = ${holder}`;
+  const ofDevice = Prisma.sql`SELECT a.id FROM allocations a WHERE a.device_id = ${deviceId}::uuid AND ${withinReach(reach, 'a')} ${ofHolder}`;
   const rows = await translated(
     store.prisma.$queryRaw<ReleasedRow[]>`
       SELECT a.id, a.user_id, a.tenant_id, l.duration_seconds, l.end_reason,

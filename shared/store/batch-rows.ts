@@ -50,8 +50,9 @@ export async function readStanding(
   );
 }
 
-/** The tenants users were last seen with, by user id; users nobody has seen are missing. */
+/** The tenants users are known with, by user id; users nobody has seen are missing. */
 export async function tenantsOfUsers(store: Store, userIds: readonly string[]): Promise<ReadonlyMap<string, string | null>> {
+  if (userIds.length === 0) return new Map();
   const rows = await translated(store.prisma.$queryRaw<{ id: string; tenant_id: string | null }[]>`
     SELECT id, tenant_id FROM users WHERE id = ANY(${userIds}::text[])`);
   return new Map(rows.map(({ id, tenant_id }) => [id, tenant_id]));

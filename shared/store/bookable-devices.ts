@@ -4,6 +4,7 @@ import type { Busy, Calendar } from '../reservation/free-slots.ts';
 import { FREE, meetsSpecs, withinCaps } from './device-filters.ts';
 import { HOLDS_TIME } from './reservation-rows.ts';
 import type { Transaction } from './store.ts';
+import { walkSizes } from './walk-sizes.ts';
 
 /** A time to be booked, and on what. `blockedUntil` is the end and the gap after it. */
 export interface Booking {
@@ -37,18 +38,18 @@ export function isBookable(booking: Booking): Prisma.Sql {
 /**
  * A device for a booking, locked until the transaction ends; undefined: there is none.
  *
- * The smallest free one first, so that big ones stay for who needs them; then the one whose lease ends first; then those being
- * cleaned. Each is a walk of an index that stops at the first that fits. Devices another transaction is deciding on are passed
+ * The smallest free one first (`walkSizes`), so that big ones stay for who needs them; then the one whose lease ends first; then those
+ * being cleaned. Each is a walk of an index that stops at the first that fits. Devices another transaction is deciding on are passed
  * over at first, and waited for when no other one is left: whether they stay free is not known before. What was read before the
  * lock may be out of date when it is there, so the write asks again (`isBookable`).
  */
 export async function lockBookable(tx: Transaction, booking: Booking): Promise<string | undefined> {
-  for (const walk of walksFor(booking)) {
-    const [found] = await tx.$queryRaw<{ id: string }[]>`${walk} LIMIT 1 FOR UPDATE OF d SKIP LOCKED`;
+  for (const walk of walksFor(booking, Prisma.sql`FOR UPDATE OF d SKIP LOCKED`)) {
+    const [found] = await tx.$queryRaw<{ id: string }[]>(walk);
     if (found !== undefined) return found.id;
   }
-  for (const walk of walksFor(booking)) {
-    const [found] = await tx.$queryRaw<{ id: string }[]>`${walk} LIMIT 1`;
+  for (const walk of walksFor(booking, Prisma.empty)) {
+    const [found] = await tx.$queryRaw<{ id: string }[]>(walk);
     if (found === undefined) continue;
     await tx.$queryRaw`SELECT FROM devices WHERE id = ${found.id}::uuid FOR UPDATE`;
     return found.id;
@@ -66,18 +67,19 @@ export function fits({ requirement }: Booking): Prisma.Sql {
   return Prisma.sql`${meetsSpecs(requirement)} AND ${withinCaps(requirement)}`;
 }
 
-function walksFor(booking: Booking): Prisma.Sql[] {
-  const { startsAt, gapSeconds } = booking;
+function walksFor(booking: Booking, lock: Prisma.Sql): Prisma.Sql[] {
+  const { startsAt, gapSeconds, requirement } = booking;
   const suits = Prisma.sql`${fits(booking)} AND ${isFreeFor(booking)}`;
+  const named = Prisma.sql`SELECT d.id FROM devices d WHERE ${FREE} AND ${suits} ${lock}`;
   return [
-    Prisma.sql`SELECT d.id FROM devices d WHERE ${FREE} AND ${suits} ORDER BY d.resource_score, d.id DESC`,
+    requirement.deviceId === null ? walkSizes(requirement, suits, lock) : named,
     Prisma.sql`
       SELECT d.id FROM allocations l JOIN devices d ON d.id = l.device_id
       WHERE l.status = 'allocated' AND l.expires_at <= ${startsAt}::timestamptz - make_interval(secs => ${gapSeconds}::int)
-        AND ${IN_SERVICE} AND ${suits} ORDER BY l.expires_at, l.id`,
+        AND ${IN_SERVICE} AND ${suits} ORDER BY l.expires_at, l.id LIMIT 1 ${lock}`,
     Prisma.sql`
       SELECT d.id FROM devices d WHERE d.cleaning_until IS NOT NULL AND d.cleaning_until <= ${startsAt}::timestamptz
-        AND d.allocation_id IS NULL AND ${IN_SERVICE} AND ${suits} ORDER BY d.cleaning_until`,
+        AND d.allocation_id IS NULL AND ${IN_SERVICE} AND ${suits} ORDER BY d.cleaning_until LIMIT 1 ${lock}`,
   ];
 }
 

@@ -19,8 +19,11 @@ import {
 } from './reserve.ts';
 import type { Store, Transaction } from './store.ts';
 
-/** What a change came to; undefined: there is no such reservation within reach. */
-export type ChangeOutcome = ReserveOutcome | undefined;
+/** What a change came to, and which devices have time to give again by it; undefined: there is no such reservation within reach. */
+export type ChangeOutcome =
+  | (Extract<ReserveOutcome, { status: 'reserved' }> & { readonly freed: readonly string[] })
+  | Extract<ReserveOutcome, { status: 'refused' }>
+  | undefined;
 
 const MINUTE_MS = 60_000;
 
@@ -61,7 +64,14 @@ async function applyChange(
   const booking = toBooking({ ...current, ...wish }, facts.caps, rules);
   const changed = (await keepDevice(tx, current, wish, booking, facts.now)) ?? (await moveDevice(tx, current, wish, booking, facts.now));
   if (changed === 'none') return { status: 'refused', ...(await whyNot(tx, booking, wish, facts.ownBusy)) };
-  return changed === CONTENDED ? CONTENDED : { status: 'reserved', reservation: changed };
+  return changed === CONTENDED ? CONTENDED : { status: 'reserved', reservation: changed, freed: freedBy(current, changed) };
+}
+
+/** The device that has time again which it had not before the change: it was left, or is held for less of it. */
+function freedBy(before: ReservationRecord, after: ReservationRecord): readonly string[] {
+  if (before.deviceId === null) return [];
+  const covered = after.deviceId === before.deviceId && after.startsAt <= before.startsAt && after.blockedUntil >= before.blockedUntil;
+  return covered ? [] : [before.deviceId];
 }
 
 function merged(current: ReservationRecord, change: ChangedReservation): WantedTime {
@@ -127,13 +137,18 @@ export async function cancelReservation(store: Store, reservationId: string, rea
     if (closed !== undefined) return { status: 'refused', ...closed };
     const [reservation] = await cancelAll(tx, [current], reason);
     if (reservation === undefined) throw new Error(`reservation ${reservationId} was locked and is gone`);
-    return { status: 'reserved', reservation };
+    return { status: 'reserved', reservation, freed: devicesOf([reservation]) };
   });
 }
 
-/** What cancelling a series came to. `reservations`: the occurrences that were cancelled. */
+/** What cancelling a series came to. `reservations`: the occurrences that were cancelled; `freed`: the devices they were booked on. */
 export type CancelSeriesOutcome =
-  | { readonly status: 'cancelled'; readonly seriesId: string; readonly reservations: readonly ReservationRecord[] }
+  | {
+      readonly status: 'cancelled';
+      readonly seriesId: string;
+      readonly reservations: readonly ReservationRecord[];
+      readonly freed: readonly string[];
+    }
   | ({ readonly status: 'refused' } & Refusal)
   | undefined;
 
@@ -149,8 +164,13 @@ export async function cancelSeries(store: Store, reservationId: string, reach: R
     const open = await tx.$queryRaw<ReservationRecord[]>`
       SELECT ${RESERVATION} FROM reservations r WHERE r.series_id = ${seriesId}::uuid AND r.status IN ('pending', 'confirmed') ORDER BY r.id FOR UPDATE`;
     const reservations = await cancelAll(tx, open, reason);
-    return { status: 'cancelled', seriesId, reservations: reservations.toSorted((a, b) => a.startsAt.getTime() - b.startsAt.getTime()) };
+    const inOrder = reservations.toSorted((a, b) => a.startsAt.getTime() - b.startsAt.getTime());
+    return { status: 'cancelled', seriesId, reservations: inOrder, freed: devicesOf(inOrder) };
   });
+}
+
+function devicesOf(rows: readonly ReservationRecord[]): string[] {
+  return [...new Set(rows.flatMap(({ deviceId }) => deviceId ?? []))];
 }
 
 /** Cancels locked rows that are open. */

@@ -13,10 +13,13 @@ interface StuckRow extends ReservationRecord {
  * an allocation and its reservation end in one statement. They become what that statement would have made of them.
  *
  * @param limit  most rows of this look
- * @returns the reservations that were ended
+ * @returns the reservations that were ended, and the devices whose time they held
  * @throws SchedulerError STORE_UNAVAILABLE
  */
-export async function closeStuckReservations(store: Store, limit: number): Promise<readonly string[]> {
+export async function closeStuckReservations(
+  store: Store,
+  limit: number,
+): Promise<{ readonly closed: readonly string[]; readonly freed: readonly string[] }> {
   return store.transaction(async (tx) => {
     const stuck = await tx.$queryRaw<StuckRow[]>`
       SELECT ${RESERVATION}, a.end_reason AS "endReason" FROM reservations r LEFT JOIN allocations a ON a.id = r.allocation_id
@@ -34,7 +37,7 @@ export async function closeStuckReservations(store: Store, limit: number): Promi
         FROM jsonb_to_recordset(${JSON.stringify(changes)}::jsonb) AS x(id uuid, code text, reason text)
         WHERE r.id = x.id AND r.status = 'executing' RETURNING r.id
       ) ${tell(failed)}`;
-    return changes.map(({ id }) => id);
+    return { closed: changes.map(({ id }) => id), freed: stuck.flatMap(({ deviceId }) => deviceId ?? []) };
   });
 }
 

@@ -15,6 +15,8 @@ export interface EndedAllocation {
   readonly fence: number;
   readonly endedAt: Date;
   readonly durationSeconds: number;
+  /** From `endedAt` to the moment this was written, s, by the clock of the database: how late a sweep was. */
+  readonly lateSeconds: number;
   readonly endReason: EndReason;
 }
 
@@ -29,6 +31,7 @@ interface EndedRow {
   storage_mb: number;
   ended_at: Date;
   duration_seconds: number;
+  late_seconds: number;
   end_reason: EndReason;
   failed: FailedReservation | null;
 }
@@ -82,7 +85,8 @@ export async function endAllocations(
       INSERT INTO ledger (allocation_id, device_id, device_name, user_id, tenant_id, cpu_cores, memory_mb, storage_mb, started_at, ended_at, duration_seconds, end_reason)
       SELECT id, device_id, device_name, user_id, tenant_id, cpu_cores, memory_mb, storage_mb, allocated_at, ended_at, duration_seconds, end_reason FROM ended
     ), closed AS (${closeReservations()})
-    SELECT e.id, e.device_id, e.user_id, e.tenant_id, e.fence, e.cpu_cores, e.memory_mb, e.storage_mb, e.ended_at, e.duration_seconds, e.end_reason, c.failed
+    SELECT e.id, e.device_id, e.user_id, e.tenant_id, e.fence, e.cpu_cores, e.memory_mb, e.storage_mb, e.ended_at, e.duration_seconds, e.end_reason, c.failed,
+      extract(epoch FROM now() - e.ended_at)::float8 AS late_seconds
     FROM ended e LEFT JOIN closed c ON c.allocation_id = e.id`;
   faultPoint('end.1');
   await announce(tx, rows, new Map(ends.map(({ allocationId, traceId }) => [allocationId, traceId])));
@@ -119,6 +123,7 @@ function toEnded(row: EndedRow): EndedAllocation {
     fence: Number(row.fence),
     endedAt: row.ended_at,
     durationSeconds: row.duration_seconds,
+    lateSeconds: row.late_seconds,
     endReason: row.end_reason,
   };
 }

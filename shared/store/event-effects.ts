@@ -26,30 +26,34 @@ export interface HeldDevice {
   readonly minutesLeft: number;
 }
 
-/** What became of a device. `held`: who had it, locked. */
-export interface DeviceAfter {
+/** A device, locked. `held`: who has it, locked too. */
+export interface LockedHold {
   readonly status: string;
-  readonly before: string;
   readonly held: HeldDevice | undefined;
 }
 
 /**
- * Changes the status of a device. Its allocation is locked first, as everybody does who ends one.
+ * Locks a device with its lease, the lease first, as everybody does who ends one.
  *
- * @returns undefined for a device nobody knows; a deleted one stays deleted
+ * @returns undefined for a device nobody knows
  */
-export async function setDeviceStatus(tx: Transaction, deviceId: string, status: string): Promise<DeviceAfter | undefined> {
+export async function lockHold(tx: Transaction, deviceId: string): Promise<LockedHold | undefined> {
   await tx.$queryRaw`SELECT id FROM allocations WHERE device_id = ${deviceId}::uuid AND status = 'allocated' FOR UPDATE`;
-  const [device] = await tx.$queryRaw<{ before: string; status: string }[]>`
-    WITH known AS (SELECT id, status FROM devices WHERE id = ${deviceId}::uuid FOR UPDATE)
-    UPDATE devices d SET status = CASE WHEN known.status = 'deleted' THEN 'deleted' ELSE ${status} END, updated_at = now()
-    FROM known WHERE d.id = known.id RETURNING known.status AS before, d.status`;
+  const [device] = await tx.$queryRaw<{ status: string }[]>`SELECT status FROM devices WHERE id = ${deviceId}::uuid FOR UPDATE`;
   if (device === undefined) return undefined;
   const [held] = await tx.$queryRaw<HeldDevice[]>`
     SELECT a.id::text AS "allocationId", a.user_id AS "userId", a.tenant_id AS "tenantId", a.tier, d.type AS "deviceType", a.cpu_cores AS "cpuCores",
       a.memory_mb AS "memoryMB", a.storage_mb AS "storageMB", greatest(1, ceil(extract(epoch FROM a.expires_at - now()) / 60))::int AS "minutesLeft"
     FROM allocations a JOIN devices d ON d.id = a.device_id WHERE a.device_id = ${deviceId}::uuid AND a.status = 'allocated' FOR UPDATE OF a`;
   return { ...device, held };
+}
+
+/** Changes the status of a locked device; a deleted one stays deleted. @returns the status it has now */
+export async function setDeviceStatus(tx: Transaction, deviceId: string, status: string): Promise<string> {
+  const [device] = await tx.$queryRaw<{ status: string }[]>`
+    UPDATE devices SET status = CASE WHEN status = 'deleted' THEN 'deleted' ELSE ${status} END, updated_at = now() WHERE id = ${deviceId}::uuid RETURNING status`;
+  if (device === undefined) throw new Error(`device ${deviceId} was locked and is gone`);
+  return device.status;
 }
 
 /** How a device is doing. Percent; what is not said stays as it is. */

@@ -65,6 +65,17 @@ export async function lockForExtension(tx: Transaction, allocationIds: readonly 
 }
 
 /**
+ * Locks the users of allocations in the order of their ids, as grants do: of two who would spend the same money the second sees what
+ * the first has committed. To be called before the allocations are locked, as everybody does who needs both.
+ */
+export async function lockUsersOf(tx: Transaction, allocationIds: readonly string[]): Promise<void> {
+  await tx.$queryRaw`
+    SELECT count(*) FROM (
+      SELECT u.id FROM users u WHERE u.id IN (SELECT a.user_id FROM allocations a WHERE a.id = ANY (${[...new Set(allocationIds)]}::uuid[]))
+      ORDER BY u.id FOR NO KEY UPDATE) locked`;
+}
+
+/**
  * Reads what extensions are decided by: one look-up by id an allocation, one by device for the next reservation. Under
  * `lockForExtension` as a statement of its own, so that its snapshot is younger than the locks; and so is its time, since
  * the transaction may have begun before an extension it waited for.

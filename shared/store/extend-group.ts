@@ -2,7 +2,7 @@ import { allocationExtended } from '../events.ts';
 import { notice } from '../notices/notice.ts';
 import type { ExtendFacts, RenewalRules } from '../renewal/decide-extend.ts';
 import { type ExtendGroupFacts, type ExtendResult, type Extension, type ProposedExtension, planExtends } from '../renewal/plan-extends.ts';
-import { lockForExtension, readExtendFacts } from './extend-facts.ts';
+import { lockForExtension, lockUsersOf, readExtendFacts } from './extend-facts.ts';
 import type { Store, Transaction } from './store.ts';
 import { wantedDevices } from './wanted-devices.ts';
 
@@ -24,14 +24,10 @@ export async function extendGroup(
   { skip = false }: { readonly skip?: boolean } = {},
 ): Promise<ExtendResult[]> {
   if (proposals.length === 0) return [];
+  const asked = proposals.map(({ allocationId }) => allocationId);
   return store.transaction(async (tx) => {
-    const locked = new Set(
-      await lockForExtension(
-        tx,
-        proposals.map(({ allocationId }) => allocationId),
-        skip,
-      ),
-    );
+    if (rules.reserveFullTerm === true) await lockUsersOf(tx, asked);
+    const locked = new Set(await lockForExtension(tx, asked, skip));
     const named = proposals.map((proposal) => ({
       allocationId: proposal.allocationId,
       extensionId: proposal.kind === 'asked' ? proposal.extensionId : null,

@@ -1,4 +1,5 @@
 import { Prisma } from '../../prisma/generated/client.ts';
+import { OUT_OF_SERVICE } from '../consumed/decide-loss.ts';
 import type { Store, Transaction } from './store.ts';
 import { translated } from './store-errors.ts';
 
@@ -28,12 +29,15 @@ export interface DeviceWords {
 /** Whose devices may be changed: everybody's, or those of one tenant (`null`: the shared ones). */
 export type Ownership = { readonly kind: 'all' } | { readonly kind: 'tenant'; readonly tenantId: string | null };
 
-/** What an upsert wrote, and the ids it did not: `held` devices cannot be deleted, `foreign` ones belong to another tenant. */
+/**
+ * What an upsert wrote. `foreign`: ids of devices it did not write, since they belong to another tenant. `down`: those that are out
+ * of service now and have a holder or reservations somebody has to look after.
+ */
 export interface UpsertOutcome {
   readonly created: number;
   readonly updated: number;
-  readonly held: readonly string[];
   readonly foreign: readonly string[];
+  readonly down: readonly string[];
 }
 
 /**
@@ -50,7 +54,7 @@ export async function upsertDevices(
   owner: Ownership,
 ): Promise<UpsertOutcome> {
   const [row] = await translated(
-    store.prisma.$queryRaw<{ created: number; updated: number; held: string[]; foreign: string[] }[]>`
+    store.prisma.$queryRaw<{ created: number; updated: number; foreign: string[]; down: string[] }[]>`
       WITH words AS (
         SELECT * FROM jsonb_to_recordset(${`[${devices.join(',')}]`}::jsonb) AS words (
           id uuid, "tenantId" text, name text, type text, status text, "providerType" text, "nodeId" text, region text,
@@ -73,23 +77,21 @@ export async function upsertDevices(
           cpu_usage = EXCLUDED.cpu_usage, memory_usage = EXCLUDED.memory_usage, storage_usage = EXCLUDED.storage_usage, health_score = EXCLUDED.health_score,
           cost_per_hour = coalesce(EXCLUDED.cost_per_hour, d.cost_per_hour), android_version = coalesce(EXCLUDED.android_version, d.android_version),
           adb_host = coalesce(EXCLUDED.adb_host, d.adb_host), adb_port = coalesce(EXCLUDED.adb_port, d.adb_port), updated_at = now()
-        WHERE ${ownedBy(owner)} AND NOT (EXCLUDED.status = 'deleted' AND d.allocation_id IS NOT NULL)
-        RETURNING id, xmax = 0 AS created
-      ), rejected AS (
-        -- Whoever may change every device is only ever refused a held one.
-        SELECT words.id::text AS id, ${owner.kind === 'all'} OR words.status = 'deleted' AS held
-        FROM words LEFT JOIN written ON written.id = words.id WHERE written.id IS NULL
+        WHERE ${ownedBy(owner)}
+        RETURNING id, xmax = 0 AS created, status = ANY(${[...OUT_OF_SERVICE]}::text[]) AS down, allocation_id IS NOT NULL AS held
       )
       SELECT count(*) FILTER (WHERE created)::int AS created, count(*) FILTER (WHERE NOT created)::int AS updated,
-             ARRAY(SELECT id FROM rejected WHERE held) AS held, ARRAY(SELECT id FROM rejected WHERE NOT held) AS foreign
+             ARRAY(SELECT words.id::text FROM words LEFT JOIN written ON written.id = words.id WHERE written.id IS NULL) AS foreign,
+             ARRAY(SELECT w.id::text FROM written w WHERE w.down AND NOT w.created AND (w.held OR EXISTS (
+               SELECT FROM reservations r WHERE r.device_id = w.id AND r.status IN ('pending', 'confirmed')))) AS down
       FROM written`,
   );
-  const { created = 0, updated = 0, held = [], foreign = [] } = row ?? {};
-  return { created, updated, held, foreign };
+  const { created = 0, updated = 0, foreign = [], down = [] } = row ?? {};
+  return { created, updated, foreign, down };
 }
 
-/** What `changeDevice` found: the change is made, there is no such device, or a reason against it. */
-export type DeviceChange = 'changed' | 'missing' | 'held' | 'foreign';
+/** What `changeDevice` found: the change is made, there is no such device, or it is another tenant's. */
+export type DeviceChange = 'changed' | 'missing' | 'foreign';
 
 /** What may be done to one device, besides describing it anew. */
 const CHANGES = {
@@ -99,25 +101,21 @@ const CHANGES = {
 } as const;
 
 /**
- * Drains a device (its lease goes on, no new one is given), takes it back into service, or deletes it.
- *
- * A held device is not deleted: drain it first, or end its lease. The row stays, because the history names it.
+ * Drains a device (its lease goes on, no new one is given), takes it back into service, or deletes it. The row of a deleted one
+ * stays, because the history names it. Holder and reservations are left to whoever handles `settle-device`.
  */
 export async function changeDevice(store: Store, id: string, change: keyof typeof CHANGES, owner: Ownership): Promise<DeviceChange> {
-  const guard = change === 'delete' ? Prisma.sql`d.allocation_id IS NULL` : Prisma.sql`true`;
   const rows = await translated(
-    store.prisma.$queryRaw<{ owned: boolean; held: boolean; changed: boolean }[]>`
+    store.prisma.$queryRaw<{ changed: boolean }[]>`
       WITH changed AS (
         UPDATE devices d SET ${CHANGES[change]}, updated_at = now()
-        WHERE d.id = ${id}::uuid AND d.status <> 'deleted' AND ${ownedBy(owner)} AND ${guard} RETURNING d.id
+        WHERE d.id = ${id}::uuid AND d.status <> 'deleted' AND ${ownedBy(owner)} RETURNING d.id
       )
-      SELECT ${ownedBy(owner)} AS owned, d.allocation_id IS NOT NULL AS held, EXISTS (SELECT 1 FROM changed) AS changed
-      FROM devices d WHERE d.id = ${id}::uuid AND d.status <> 'deleted'`,
+      SELECT EXISTS (SELECT 1 FROM changed) AS changed FROM devices d WHERE d.id = ${id}::uuid AND d.status <> 'deleted'`,
   );
   const row = rows[0];
   if (row === undefined) return 'missing';
-  if (row.changed) return 'changed';
-  return row.owned ? 'held' : 'foreign';
+  return row.changed ? 'changed' : 'foreign';
 }
 
 function ownedBy(owner: Ownership): Prisma.Sql {

@@ -11,15 +11,16 @@ import { SOMEBODY_WAITS } from './unpark.ts';
 
 /**
  * Takes the lock of every user of the group, in the order of their ids so that two groups never wait for each other,
- * and remembers the limits the quota service gave. `ON CONFLICT … DO UPDATE` locks the row even where its WHERE keeps
+ * and remembers the limits the quota service gave, and the first tenant that was stated for a user. `ON CONFLICT … DO UPDATE` locks the row even where its WHERE keeps
  * it from being written, so a known user with unchanged limits costs a lock and no write.
  */
 export async function lockUsers(tx: Transaction, group: readonly GatheredRequest[]): Promise<void> {
   const users = new Map<string, { id: string; tenant_id: string | null; limits: Limits | null }>();
   for (const { request, quota } of group) {
-    users.set(request.userId, {
-      id: request.userId,
-      tenant_id: request.tenantId,
+    const { userId: id, tenantId } = request;
+    users.set(id, {
+      id,
+      tenant_id: tenantId ?? users.get(id)?.tenant_id ?? null,
       limits: quota.kind === 'known' ? limitsOf(quota.quota) : null,
     });
   }
@@ -28,8 +29,9 @@ export async function lockUsers(tx: Transaction, group: readonly GatheredRequest
     SELECT x.id, x.tenant_id, x.limits, CASE WHEN x.limits IS NULL THEN NULL ELSE now() END
     FROM jsonb_to_recordset(${JSON.stringify([...users.values()])}::jsonb) AS x(id text, tenant_id text, limits jsonb), ${BY_INDEX}
     ORDER BY x.id
-    ON CONFLICT (id) DO UPDATE SET limits = excluded.limits, limits_fetched_at = now(), updated_at = now()
-    WHERE excluded.limits IS NOT NULL AND u.limits IS DISTINCT FROM excluded.limits`;
+    ON CONFLICT (id) DO UPDATE SET tenant_id = coalesce(u.tenant_id, excluded.tenant_id), limits = coalesce(excluded.limits, u.limits),
+      limits_fetched_at = coalesce(excluded.limits_fetched_at, u.limits_fetched_at), updated_at = now()
+    WHERE (excluded.limits IS NOT NULL AND u.limits IS DISTINCT FROM excluded.limits) OR (u.tenant_id IS NULL AND excluded.tenant_id IS NOT NULL)`;
 }
 
 interface FactsRow {

@@ -27,12 +27,12 @@ export interface StoredAnswer {
  * What a call with a key finds.
  *
  * `mine`: it is the first, or the first one died; `since` tells two lives of a key apart. `running`: the first still
- * works on it. `reused`: the key was used for something else.
+ * works on it. `answered`: so it was, `ageSeconds` ago. `reused`: the key was used for something else.
  */
 export type Claim =
   | { readonly kind: 'mine'; readonly since: Date }
   | { readonly kind: 'running' }
-  | { readonly kind: 'answered'; readonly answer: StoredAnswer }
+  | { readonly kind: 'answered'; readonly answer: StoredAnswer; readonly ageSeconds: number }
   | { readonly kind: 'reused' };
 
 interface ClaimRow {
@@ -43,6 +43,7 @@ interface ClaimRow {
   status_code: number | null;
   headers: Record<string, string> | null;
   body: string | null;
+  age: number | null;
 }
 
 /**
@@ -61,9 +62,10 @@ export async function claimKey(store: Store, call: KeyedCall, leaseSeconds: numb
             AND idempotency_keys.route = EXCLUDED.route AND idempotency_keys.body_hash = EXCLUDED.body_hash
         RETURNING created_at
       )
-      SELECT true AS mine, created_at, '' AS route, '' AS body_hash, NULL::int AS status_code, NULL::jsonb AS headers, NULL::text AS body FROM taken
+      SELECT true AS mine, created_at, '' AS route, '' AS body_hash, NULL::int AS status_code, NULL::jsonb AS headers, NULL::text AS body, NULL::float8 AS age FROM taken
       UNION ALL
-      SELECT false, created_at, route, body_hash, status_code, headers, body FROM idempotency_keys
+      SELECT false, created_at, route, body_hash, status_code, headers, body, extract(epoch FROM now() - coalesce(answered_at, created_at))::float8
+      FROM idempotency_keys
       WHERE caller = ${call.caller} AND key = ${call.key} AND NOT EXISTS (SELECT 1 FROM taken)`,
   );
   const row = rows[0];
@@ -75,6 +77,7 @@ export async function claimKey(store: Store, call: KeyedCall, leaseSeconds: numb
   return {
     kind: 'answered',
     answer: { statusCode: row.status_code, headers: row.headers ?? {}, body: row.body ?? '', bodyHash: row.body_hash },
+    ageSeconds: row.age ?? 0,
   };
 }
 
@@ -92,7 +95,8 @@ export async function answerKey(store: Store, call: KeyedCall, answer: StoredAns
   await translated(
     store.prisma.$executeRaw`
       UPDATE idempotency_keys
-      SET status_code = ${answer.statusCode}::int, headers = ${JSON.stringify(answer.headers)}::jsonb, body = ${answer.body}, body_hash = ${answer.bodyHash}
+      SET status_code = ${answer.statusCode}::int, headers = ${JSON.stringify(answer.headers)}::jsonb, body = ${answer.body}, body_hash = ${answer.bodyHash},
+        answered_at = now()
       WHERE caller = ${call.caller} AND key = ${call.key} AND status_code IS NULL`,
   );
 }

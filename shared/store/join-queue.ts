@@ -19,7 +19,8 @@ export async function joinQueue(store: Store, request: AllocationRequest, replyT
   const { requestId, userId, tenantId, asked, traceId } = request;
   return store.transaction(async (tx) => {
     await tx.$executeRaw`
-      INSERT INTO users AS u (id, tenant_id) VALUES (${userId}, ${tenantId}) ON CONFLICT (id) DO UPDATE SET updated_at = now() WHERE FALSE`;
+      INSERT INTO users AS u (id, tenant_id) VALUES (${userId}, ${tenantId})
+      ON CONFLICT (id) DO UPDATE SET tenant_id = excluded.tenant_id, updated_at = now() WHERE u.tenant_id IS NULL AND excluded.tenant_id IS NOT NULL`;
     const known = await readStanding(tx, requestId, userId);
     if (known.id === requestId) return { kind: 'known' };
     const blocked = blockOf(known);

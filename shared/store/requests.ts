@@ -41,25 +41,30 @@ export interface RequestState {
   readonly grant: GrantOfRequest | null;
 }
 
+/** A request to be remembered. Without a `tenantId` (`null`: there is none) it is for the tenant the user is known with. */
+export type NewRequest = Omit<AllocationRequest, 'tenantId'> & { readonly tenantId: string | null | undefined };
+
 /**
  * Remembers a request before it is answered. A repeat with the same id changes nothing.
  *
  * The longest wait counts from now, by the clock of the database.
  *
- * @returns whether it is new
+ * @returns the tenant it is for; nothing if there is a request of this id already
  */
 export async function insertRequest(
-  store: { readonly prisma: Pick<Transaction, '$executeRaw'> },
-  request: AllocationRequest,
-): Promise<boolean> {
-  const inserted = await translated(
-    store.prisma.$executeRaw`
+  store: { readonly prisma: Pick<Transaction, '$queryRaw'> },
+  request: NewRequest,
+): Promise<{ readonly tenantId: string | null } | undefined> {
+  const tenantId = request.tenantId ?? null;
+  const [row] = await translated(
+    store.prisma.$queryRaw<{ tenantId: string | null }[]>`
       INSERT INTO requests (id, caller, source, user_id, tenant_id, tier, asked, trace_id, deadline)
-      VALUES (${request.requestId}::uuid, ${request.caller}, ${request.source}, ${request.userId}, ${request.tenantId}, ${request.tier},
+      VALUES (${request.requestId}::uuid, ${request.caller}, ${request.source}, ${request.userId},
+              CASE WHEN ${request.tenantId === undefined}::boolean THEN (SELECT tenant_id FROM users WHERE id = ${request.userId}) ELSE ${tenantId} END, ${request.tier},
               ${JSON.stringify(request.asked)}::jsonb, ${request.traceId ?? null}, now() + make_interval(mins => ${request.asked.maxWaitMinutes}::int))
-      ON CONFLICT (id) DO NOTHING`,
+      ON CONFLICT (id) DO NOTHING RETURNING tenant_id AS "tenantId"`,
   );
-  return inserted === 1;
+  return row;
 }
 
 /**
@@ -159,7 +164,7 @@ function toGrant(row: RequestRow, allocationId: string): GrantOfRequest {
   };
 }
 
-/** The tenant a user was last seen with; `null`: none; nothing if the user was never seen. */
+/** The tenant a user is known with, which is the first that was stated for them; `null`: none; nothing if the user was never seen. */
 export async function tenantOfUser(store: Store, userId: string): Promise<string | null | undefined> {
   const rows = await translated(store.prisma.$queryRaw<{ tenant_id: string | null }[]>`SELECT tenant_id FROM users WHERE id = ${userId}`);
   return rows[0]?.tenant_id;

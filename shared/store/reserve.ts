@@ -155,7 +155,8 @@ export async function lockUser(
 ): Promise<BookerFacts> {
   const { userId, tenantId, reservationId, startsAt } = wish;
   await tx.$executeRaw`
-    INSERT INTO users AS u (id, tenant_id) VALUES (${userId}, ${tenantId}) ON CONFLICT (id) DO UPDATE SET updated_at = u.updated_at WHERE false`;
+    INSERT INTO users AS u (id, tenant_id) VALUES (${userId}, ${tenantId})
+    ON CONFLICT (id) DO UPDATE SET tenant_id = excluded.tenant_id, updated_at = now() WHERE u.tenant_id IS NULL AND excluded.tenant_id IS NOT NULL`;
   const [row] = await tx.$queryRaw<
     { now: Date; state: UserFacts['state']; in_arrears: boolean; limits: Limits | null; own: OwnRow[] | null }[]
   >`

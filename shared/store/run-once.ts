@@ -11,7 +11,7 @@ export type Run = (signal: AbortSignal) => Promise<Readonly<Record<string, unkno
 
 export interface RunOnceParts {
   readonly store: Store;
-  readonly metrics: Metrics;
+  readonly metrics: Pick<Metrics, 'scheduledRuns'>;
   readonly logger: Logger;
 }
 

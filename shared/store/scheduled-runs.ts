@@ -93,6 +93,13 @@ export async function readRuns(store: Store): Promise<ScheduledJobRow[]> {
   }));
 }
 
+/** Whether a job is paused. */
+export async function isPaused(store: Store, job: string): Promise<boolean> {
+  const rows = await translated(store.prisma.$queryRaw<{ paused: boolean }[]>`
+    SELECT paused_at IS NOT NULL AS paused FROM scheduled_runs WHERE job = ${job}`);
+  return rows[0]?.paused ?? false;
+}
+
 /**
  * Pauses a job or lets it go on: its schedule ticks, its ticks do nothing. A run under way is finished. What an operator
  * asks for runs all the same.

@@ -12,7 +12,7 @@ import { largestFitting } from '../quota/limits.ts';
 import { decideStart, decideWithoutDevice, type OwnDevice } from '../reservation/decide-start.ts';
 import { insertWaiting } from './begin-waiting.ts';
 import { allocationIdOf, commitGrants } from './commit-grants.ts';
-import { type Ending, endAllocations } from './end-allocations.ts';
+import { type EndedAllocation, type Ending, endAllocations } from './end-allocations.ts';
 import { lockUsers, readGroupFacts } from './grant-facts.ts';
 import { type OwnedDevice, readOwnDevice } from './own-device.ts';
 import { type PickedDevice, pickDevices } from './pick-devices.ts';
@@ -44,6 +44,9 @@ export type StartOutcome =
   | { readonly kind: 'handed-over'; readonly queueId: string }
   | { readonly kind: 'passed' };
 
+/** An answer, and what is free by it: `ended` leases whose time was over, and the device the reservation was booked on and has `left`. */
+export type Start = StartOutcome & { readonly ended: readonly EndedAllocation[]; readonly left: string | null };
+
 const MINUTE_MS = 60_000;
 /** Pause before one that may not begin yet is asked again, s. */
 const LATER_S = 5;
@@ -58,18 +61,29 @@ const LONGEST_WAIT = 120;
  *
  * @throws SchedulerError STORE_UNAVAILABLE; anything else is the reservation's own fault and stops no other one
  */
-export function startReservation(store: Store, gathered: GatheredStart, policy: StartPolicy): Promise<StartOutcome> {
+export function startReservation(store: Store, gathered: GatheredStart, policy: StartPolicy): Promise<Start> {
   return store.transaction((tx) => start(tx, gathered, policy));
 }
 
-async function start(tx: Transaction, { reservation: seen, quota, balance }: GatheredStart, policy: StartPolicy): Promise<StartOutcome> {
+async function start(tx: Transaction, { reservation: seen, quota, balance }: GatheredStart, policy: StartPolicy): Promise<Start> {
   await lockUsers(tx, [{ request: requestFor(seen, 1), quota, balance }]);
   const found = await lockDue(tx, seen.reservationId);
-  if (found === undefined) return { kind: 'passed' };
+  if (found === undefined) return { kind: 'passed', ended: [], left: null };
   faultPoint('start.2');
-  const { reservation, minutesLeft, patienceOver } = withTimes(found, policy);
-  await endBefore(tx, reservation, policy.ending);
+  const due = withTimes(found, policy);
+  const ended = await endBefore(tx, due.reservation, policy.ending);
   faultPoint('start.3');
+  const outcome = await begin(tx, due, { quota, balance }, policy);
+  const keeps = outcome.kind === 'later' || (outcome.kind === 'started' && !outcome.swapped);
+  return { ...outcome, ended, left: keeps ? null : due.reservation.deviceId };
+}
+
+async function begin(
+  tx: Transaction,
+  { reservation, minutesLeft, patienceOver }: DueReservation,
+  { quota, balance }: Omit<GatheredStart, 'reservation'>,
+  policy: StartPolicy,
+): Promise<StartOutcome> {
   const gathered = { request: requestFor(reservation, minutesLeft), quota, balance };
   const facts = await readGroupFacts(tx, [gathered], undefined, policy.reserveFullTerm);
   const user = facts.users.get(reservation.userId);
@@ -81,13 +95,13 @@ async function start(tx: Transaction, { reservation: seen, quota, balance }: Gat
   const cost = own?.state === 'free' && policy.reserveFullTerm === true ? termCost(own.device.costPerHour, minutesLeft) : 0;
   const unpaid = uncoveredTerm(balance, committed, cost);
   const decision = decideStart({ eligibility, device: stateOf(own), use: user.use, patienceOver, unpaid });
-  const begin = (device: PickedDevice, swapped: boolean) =>
+  const give = (device: PickedDevice, swapped: boolean) =>
     grant(tx, { reservation, gathered, eligibility, device, swapped, strategy: policy.strategy }, facts);
-  if (decision.kind === 'start' && own?.state === 'free') return begin(own.device, false);
+  if (decision.kind === 'start' && own?.state === 'free') return give(own.device, false);
   if (decision.kind === 'later') return putOff(tx, reservation, decision.refusal);
   if (decision.kind === 'fail') return fail(tx, reservation, decision.refusal, null);
   const other = await pickOther(tx, reservation, gathered, eligibility, user, policy);
-  if (other !== undefined) return begin(other, true);
+  if (other !== undefined) return give(other, true);
   const short = decideWithoutDevice(stateOf(own), patienceOver);
   return short.kind === 'later' ? putOff(tx, reservation, short.refusal) : handOver(tx, reservation, gathered.request, short.refusal);
 }
@@ -104,7 +118,14 @@ async function lockDue(tx: Transaction, reservationId: string): Promise<DueRow |
   return row;
 }
 
-function withTimes({ now, ...reservation }: DueRow, { patienceSeconds, upSince }: StartPolicy) {
+/** A locked reservation whose time has come. */
+interface DueReservation {
+  readonly reservation: ReservationRecord;
+  readonly minutesLeft: number;
+  readonly patienceOver: boolean;
+}
+
+function withTimes({ now, ...reservation }: DueRow, { patienceSeconds, upSince }: StartPolicy): DueReservation {
   const since = Math.max(reservation.startsAt.getTime(), upSince.getTime());
   return {
     reservation,
@@ -114,11 +135,11 @@ function withTimes({ now, ...reservation }: DueRow, { patienceSeconds, upSince }
 }
 
 /** Ends what should have ended: the lease before on the device, and leases of the user that ran out. */
-async function endBefore(tx: Transaction, { deviceId, userId }: ReservationRecord, ending: Ending): Promise<void> {
+async function endBefore(tx: Transaction, { deviceId, userId }: ReservationRecord, ending: Ending): Promise<EndedAllocation[]> {
   const due = await tx.$queryRaw<{ id: string }[]>`
     SELECT id FROM allocations WHERE device_id = ${deviceId}::uuid AND status = 'allocated' AND expires_at <= now()
     UNION SELECT id FROM allocations WHERE user_id = ${userId} AND ended_at IS NULL AND status = 'allocated' AND expires_at <= now()`;
-  await endAllocations(
+  return endAllocations(
     tx,
     due.map(({ id }) => ({ allocationId: id, reason: 'expired' })),
     ending,

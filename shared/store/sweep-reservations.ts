@@ -33,8 +33,12 @@ export interface Step {
   readonly change: (store: Store, ids: readonly string[]) => Promise<number>;
 }
 
-/** Reservations that were never begun and whose time is over. */
-export const EXPIRE: Step = {
+/**
+ * Reservations that were never begun and whose time is over.
+ *
+ * @param onExpired  is told the devices they were booked on: the gap after them is free
+ */
+export const expireUnbegun = (onExpired: (deviceIds: readonly string[]) => void): Step => ({
   name: 'expired',
   due: (store, limit) =>
     ids(
@@ -52,12 +56,13 @@ export const EXPIRE: Step = {
           reservationEvent('scheduler.reservation.expired', bookingOf(row), { reason: 'it was not begun before its time was over' }),
         ],
       }));
+      onExpired(rows.flatMap(({ deviceId }) => deviceId ?? []));
       return tx.$executeRaw`
         WITH changed AS (
           UPDATE reservations r SET status = 'expired', updated_at = now() WHERE r.id = ANY(${idsOf(rows)}::uuid[]) RETURNING r.id
         ) ${tell(told)}`;
     }),
-};
+});
 
 /** Reminders that are due, of reservations still ahead: each once, whoever else is at it. */
 export const REMIND: Step = {

@@ -1,15 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { Queue, UnrecoverableError, Worker } from 'bullmq';
 import { createCapacitySignal } from '../../queues/capacity-signal.ts';
 import type { EventPayload } from '../../queues/jobs/event.ts';
+import { QUEUES } from '../../queues/names.ts';
+import { createProducer } from '../../queues/producer.ts';
 import { SchedulerError } from '../../shared/errors.ts';
 import type { Store } from '../../shared/store/store.ts';
 import { eventHandlers } from '../../workers/listener/handlers.ts';
 import { reconcile } from '../../workers/maintenance/reconcile.ts';
+import { reviveEvents } from '../../workers/maintenance/revive-events.ts';
 import { type EventListener, listenToEvents } from '../support/event-listener.ts';
 import { eventually } from '../support/eventually.ts';
 import { type ListenerBench, openListenerBench } from '../support/listener-bench.ts';
 import { rabbitmqUrl } from '../support/rabbitmq.ts';
+import { redisUrl } from '../support/redis.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 import { type Wired, wire } from '../support/wire.ts';
 
@@ -44,14 +49,29 @@ async function untilCounted(userId: string, failures: number): Promise<void> {
 }
 
 /** A store whose transactions fail so many times first. */
-function failing(times: number): Store {
+function failing(times: number, error: Error = new SchedulerError('STORE_UNAVAILABLE')): Store {
   let left = times;
   return {
     ...wired.store,
     transaction: (work) => {
       left -= 1;
-      return left >= 0 ? Promise.reject(new SchedulerError('STORE_UNAVAILABLE')) : wired.store.transaction(work);
+      return left >= 0 ? Promise.reject(error) : wired.store.transaction(work);
     },
+  };
+}
+
+/** The handler of events on a store, giving up after three attempts, as it is called for an attempt. */
+function attemptOn(store: Store) {
+  const { redis, prefix, logger } = bench.deps;
+  const capacity = createCapacitySignal({ redis, prefix, waits: async () => false, unpark: async () => [], logger });
+  const handlers = eventHandlers({ ...bench.deps, capacity, store }, 3, 1);
+  const context = { id: '1', name: 'event', signal: new AbortController().signal };
+  return async (payload: EventPayload, attempt: number) => {
+    try {
+      return await handlers.event(payload, { ...context, attempt });
+    } finally {
+      await capacity.close();
+    }
   };
 }
 
@@ -80,17 +100,50 @@ describe('an event', () => {
   });
 
   test('that fails in its last attempt is told to the dead letters with the reason', async () => {
-    const { redis, prefix, logger } = bench.deps;
-    const capacity = createCapacitySignal({ redis, prefix, waits: async () => false, unpark: async () => [], logger });
-    const handlers = eventHandlers({ ...bench.deps, capacity, store: failing(1) }, 3);
     const payload = { eventId: randomUUID(), topic: 'user.activated', action: { action: 'unblock-user', userId: someone() } } as const;
-    const context = { id: '1', name: 'event', signal: new AbortController().signal };
-    await expect(handlers.event(payload, { ...context, attempt: 3 })).rejects.toThrow('database');
-    await capacity.close();
+    await expect(attemptOn(failing(1, new Error('no such thing')))(payload, 3)).rejects.toThrow('given up: no such thing');
     const row = await wired.store.prisma.outboxEntry.findFirstOrThrow({ where: { topic: 'scheduler.users.failed' } });
     expect(row).toMatchObject({ channel: 'event', key: payload.eventId, payload: { topic: 'user.activated', action: payload.action } });
-    expect(row.payload).toMatchObject({ reason: expect.stringContaining('database') });
+    expect(row.payload).toMatchObject({ reason: 'no such thing' });
     expect(await wired.store.prisma.inboxEntry.count({ where: { eventId: payload.eventId } })).toBe(0);
+  });
+
+  test('whose last attempt falls into an outage is no dead letter', async () => {
+    const payload = { eventId: randomUUID(), topic: 'user.activated', action: { action: 'unblock-user', userId: someone() } } as const;
+    await expect(attemptOn(failing(1))(payload, 3)).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    expect(await wired.store.prisma.outboxEntry.count()).toBe(0);
+  });
+
+  test('that an outage outlasted, or that killed its workers, is found by the reconciler: tried again, or given up', async () => {
+    const [outlasted, killer] = [someone(), someone()];
+    const queue = new Queue(QUEUES.event, { connection: { url: redisUrl() }, prefix: wired.prefix });
+    const entry = (userId: string) =>
+      ({ eventId: randomUUID(), topic: 'user.activated', action: { action: 'unblock-user', userId } }) as const;
+    const events = [entry(outlasted), entry(killer)];
+    for (const event of events) await wired.producer.event(event);
+    const worker = new Worker(
+      QUEUES.event,
+      async ({ data }) => {
+        const reason = data.action.userId === killer ? 'job stalled more than allowable limit' : 'the database cannot be reached';
+        throw new UnrecoverableError(reason);
+      },
+      { connection: { url: redisUrl() }, prefix: wired.prefix },
+    );
+    await eventually(async () => expect(await queue.getFailedCount()).toBe(2), PATIENCE_MS);
+    await worker.close();
+    const parts = { store: wired.store, producer: wired.producer, logger: bench.deps.logger };
+    expect(await reviveEvents(parts)).toBe(2);
+    expect([await queue.getFailedCount(), await queue.getWaitingCount()]).toEqual([0, 1]);
+    expect(await wired.store.prisma.outboxEntry.findMany()).toMatchObject([
+      { key: events[1]?.eventId, topic: 'scheduler.users.failed', payload: { reason: 'job stalled more than allowable limit' } },
+    ]);
+    await bench.start();
+    await eventually(
+      async () => expect(await wired.store.prisma.inboxEntry.findMany()).toMatchObject([{ eventId: events[0]?.eventId }]),
+      PATIENCE_MS,
+    );
+    expect(await reviveEvents(parts)).toBe(0);
+    await queue.close();
   });
 
   test('counts once, delivered again because the connection was lost between delivery and acknowledgement', async () => {
@@ -130,7 +183,7 @@ describe('an event', () => {
   });
 
   test('whose job was lost together with Redis is handed out again, and has its effect once', async () => {
-    const { store, producer, metrics } = wired;
+    const { store, redis, prefix, capacity, producer, metrics } = wired;
     // As a Redis does that takes a job and loses everything a moment later.
     const lossy = await bench.start({ producer: { ...producer, event: () => Promise.resolve() } });
     const userId = someone();
@@ -140,7 +193,7 @@ describe('an event', () => {
     await eventually(async () => expect(await kept()).toBe(1), PATIENCE_MS);
     await lossy.close();
     await bench.start();
-    const parts = { store, producer, metrics, logger: bench.deps.logger, graceSeconds: 0 };
+    const parts = { store, redis, prefix, capacity, producer, metrics, logger: bench.deps.logger, graceSeconds: 0 };
     const { eventsHandedOut } = await reconcile(parts, new AbortController().signal);
     expect(eventsHandedOut).toBeGreaterThanOrEqual(1);
     await untilCounted(userId, 1);
@@ -168,6 +221,53 @@ describe('an event', () => {
     expect(first.isListening()).toBe(false);
     await bench.start();
     await untilCounted(userId, 1);
+  });
+
+  test('is left in RabbitMQ while as many as may wait do so, also those that wait for another attempt', async () => {
+    const { redis, prefix } = wired;
+    const producer = createProducer({ redis, prefix, maxWaitingJobs: 1, maxWaitingEvents: 3, logger: bench.deps.logger });
+    const queue = new Queue(QUEUES.event, { connection: { url: redisUrl() }, prefix });
+    // Every effect fails once, and waits for its second attempt.
+    const store: Store = { ...wired.store, transaction: () => Promise.reject(new Error('not yet')) };
+    const first = await bench.start({ producer, store });
+    const users = Array.from({ length: 3 }, someone);
+    for (const userId of users) await bench.publish('billing.payment_failed', { userId });
+    await eventually(async () => expect((await queue.getDelayed()).length).toBe(3), PATIENCE_MS);
+    await expect(
+      producer.event({ eventId: randomUUID(), topic: 'user.activated', action: { action: 'unblock-user', userId: someone() } }),
+    ).rejects.toMatchObject({ code: 'OVERLOADED' });
+    const late = someone();
+    await bench.publish('billing.payment_failed', { userId: late });
+    await first.close();
+    await bench.start({ producer });
+    for (const userId of [...users, late]) await untilCounted(userId, 1);
+    await queue.close();
+    await producer.close();
+  });
+
+  test('among many is taken by one listener or the next, once, when the first is closed in the middle', async () => {
+    const taken: string[] = [];
+    const half = Promise.withResolvers<void>();
+    const event = async (payload: EventPayload) => {
+      await wired.producer.event(payload);
+      taken.push(payload.eventId);
+      if (taken.length === 100) half.resolve();
+    };
+    const changes = { producer: { ...wired.producer, event }, paymentFailureThreshold: 10_000 };
+    const first = await bench.start(changes);
+    await first.close();
+    const users = Array.from({ length: 60 }, someone);
+    const sent = await Promise.all(
+      Array.from({ length: 600 }, (_, index) => bench.publish('billing.payment_failed', { userId: users[index % users.length] })),
+    );
+    const second = await bench.start(changes);
+    await half.promise;
+    await second.close();
+    expect(taken.length).toBeLessThan(sent.length);
+    await bench.start(changes);
+    await eventually(() => expect(taken).toHaveLength(sent.length), PATIENCE_MS);
+    expect(taken.toSorted()).toEqual(sent.toSorted());
+    for (const userId of users) await untilCounted(userId, 10);
   });
 
   test('nobody hears with events off', async () => {

@@ -218,6 +218,28 @@ describe('POST /scheduler/devices/release', () => {
     expect(await bench.store.prisma.allocation.findMany({ where: { status: 'allocated' } })).toMatchObject([{ userId: 'bob' }]);
   });
 
+  test('of a device and its holder, sent again, ends nobody else', async () => {
+    const boss = await asUser('boss', { roles: ['admin'], tenantId: 'acme' });
+    await bench.addDevices(1);
+    const held = async (userId: string) =>
+      (await api.call('POST', '/scheduler/devices/allocate', { as: boss, body: { userId } })).body.data;
+    const { deviceId, allocationId } = await held('ann');
+    for (const as of [await asService(), boss]) {
+      const first = await releaseAs(as, { deviceId, userId: 'ann' });
+      expect(first.body.data).toMatchObject({ allocationId });
+      const next = (await held('bob')).allocationId;
+      expect((await releaseAs(as, { deviceId, userId: 'ann' })).body.data).toEqual(first.body.data);
+      expect((await releaseAs(as, { allocationId: next, userId: 'ann' })).body).toMatchObject({
+        statusCode: 404,
+        code: 'ALLOCATION_NOT_FOUND',
+      });
+      expect(await bench.store.prisma.allocation.findMany({ where: { status: 'allocated' } })).toMatchObject([{ userId: 'bob' }]);
+      expect((await releaseAs(as, { deviceId, userId: 'bob' })).body.data).toMatchObject({ allocationId: next });
+    }
+    expect((await releaseAs(boss, { deviceId, userId: 'nobody' })).body).toMatchObject({ statusCode: 404 });
+    expect((await release('ann', { deviceId, userId: 'bob' })).body).toMatchObject({ statusCode: 403, details: { field: 'userId' } });
+  });
+
   test('says of an old fence that it is old, to everybody, also once the device is free', async () => {
     await bench.addDevices(1);
     const held = async () =>

@@ -4,6 +4,7 @@ import { askedAllocation } from '../../shared/allocation/asked.ts';
 import type { AllocateOutcome } from '../../shared/allocation/outcome.ts';
 import { SchedulerError } from '../../shared/errors.ts';
 import { joinQueue } from '../../shared/store/join-queue.ts';
+import { changeStatus } from '../../workers/listener/change-device.ts';
 import { moveReservations } from '../../workers/listener/move-reservations.ts';
 import { eventually } from '../support/eventually.ts';
 import { addDevices, alike } from '../support/fleet.ts';
@@ -96,12 +97,49 @@ describe('an event about a device', () => {
   });
 
   test.each([
-    ['device.maintenance', 'device_maintenance', 'maintenance'],
-    ['device.deleted', 'device_deleted', 'deleted'],
-  ])('%s ends its allocation for that reason, and moves nobody', async (topic, reason, status) => {
+    ['device.failed', {}, 'error'],
+    ['device.status_changed', { newStatus: 'stopped' }, 'stopped'],
+    ['device.created', { newStatus: 'error', name: 'again', type: 'tablet', cpuCores: 4, memoryMB: 8192, storageMB: 65_536 }, 'error'],
+  ])('%s %j ends its allocation, and its holder is told when no other device is free', async (topic, said, status) => {
+    const { userId, allocations } = await holder(1);
+    const [{ deviceId, allocationId } = { deviceId: '', allocationId: '' }] = allocations;
+    await db().$executeRaw`UPDATE allocations SET cpu_cores = 100000 WHERE id = ${allocationId}::uuid`;
+    await say(topic, { deviceId, ...said });
+    expect(await db().device.findUniqueOrThrow({ where: { id: deviceId } })).toMatchObject({ status, allocationId: null });
+    await eventually(async () => {
+      const { id } = await db().request.findFirstOrThrow({ where: { userId, source: 'event' } });
+      const told = await db().outboxEntry.findMany({ where: { key: id } });
+      expect(told.map((row) => row.topic)).toEqual(['scheduler.allocation.failed']);
+    }, PATIENCE_MS);
+    expect(await ends(userId)).toEqual(['device_failed']);
+  });
+
+  test('moves nobody when relocation is off', async () => {
     const { userId, allocations } = await holder(1, 1);
     const deviceId = allocations[0]?.deviceId ?? '';
-    await bench.publish(topic, enveloped(topic, { deviceId, maintenanceType: 'planned' }));
+    const event = { eventId: randomUUID(), topic: 'device.failed' };
+    const action = { action: 'set-device-status', deviceId, status: 'error' } as const;
+    const off = { ...bench.deps, capacity: wired.capacity, relocate: false };
+    await changeStatus(off, { event, action }, new AbortController().signal);
+    expect(await ends(userId)).toEqual(['device_failed']);
+    expect(await db().request.count({ where: { userId } })).toBe(1);
+  });
+
+  test.each(['paused', 'idle', 'creating'])('that is merely %s now leaves it to its holder', async (newStatus) => {
+    const { userId, allocations } = await holder(1, 1);
+    await say('device.status_changed', { deviceId: allocations[0]?.deviceId, newStatus });
+    expect(await ends(userId)).toEqual([null]);
+  });
+
+  test.each([
+    ['device.maintenance', { maintenanceType: 'planned' }, 'device_maintenance', 'maintenance'],
+    ['device.deleted', {}, 'device_deleted', 'deleted'],
+    ['device.status_changed', { newStatus: 'maintenance' }, 'device_maintenance', 'maintenance'],
+    ['device.status_changed', { newStatus: 'deleted' }, 'device_deleted', 'deleted'],
+  ])('%s %j ends its allocation for that reason, and moves nobody', async (topic, said, reason, status) => {
+    const { userId, allocations } = await holder(1, 1);
+    const deviceId = allocations[0]?.deviceId ?? '';
+    await bench.publish(topic, enveloped(topic, { deviceId, ...said }));
     await eventually(async () => expect(await ends(userId)).toEqual([reason]), PATIENCE_MS);
     expect(await db().device.findUniqueOrThrow({ where: { id: deviceId } })).toMatchObject({ status, allocationId: null });
     expect(await db().request.count({ where: { userId } })).toBe(1);
@@ -271,6 +309,52 @@ describe('an event about a user', () => {
     },
   );
 
+  test.each([
+    ['user.suspended', 1, 'suspended'],
+    ['user.deleted', 1, 'deleted'],
+    ['billing.overdue', 1, 'arrears'],
+    ['billing.payment_failed', 3, 'arrears'],
+  ])(
+    '%s (%i times) takes back reservations and the place in the queue, and who waits gets the device at once',
+    async (topic, times, why) => {
+      const userId = someone();
+      const [deviceId = ''] = await addDevices(wired.store, alike(1));
+      const { reservationId } = await booked(wired.store, { userId, inMinutes: 30, wantedDeviceId: deviceId });
+      const entry = queued(userId, await busyDevice());
+      expect(await joinQueue(wired.store, entry)).toEqual({ kind: 'joined' });
+      const waiter = someone();
+      const wish = { devicePreferences: { deviceId }, durationMinutes: 60, queueIfBusy: true };
+      expect(await wired.allocate(waiter, wish)).toMatchObject({ status: 'waiting' });
+      for (let time = 0; time < times; time += 1) await say(topic, { userId });
+      await eventually(async () => {
+        expect(await db().allocation.findMany({ where: { userId: waiter } })).toMatchObject([{ deviceId, status: 'allocated' }]);
+        expect(await db().request.findUnique({ where: { id: entry.requestId } })).toMatchObject({ status: 'cancelled' });
+      }, PATIENCE_MS);
+      const reservation = await db().reservation.findUniqueOrThrow({ where: { id: reservationId } });
+      expect(reservation).toMatchObject({ status: 'cancelled', cancelReason: why });
+    },
+  );
+
+  test('a higher limit wakes what the user waits for', async () => {
+    const { userId } = await holder(1);
+    wired.users.control.setQuota(userId, { limits: { maxDevices: 1 } });
+    await say('user.quota_updated', { userId });
+    const [deviceId = ''] = await addDevices(wired.store, alike(1));
+    const entry = queued(userId, deviceId);
+    expect(await joinQueue(wired.store, entry)).toEqual({ kind: 'joined' });
+    await wired.capacity.changed({ requests: [entry.requestId] });
+    const parked = (waits: unknown) =>
+      eventually(
+        async () => expect(await db().request.findUnique({ where: { id: entry.requestId } })).toMatchObject({ parked: waits }),
+        PATIENCE_MS,
+      );
+    await parked(expect.any(String));
+    wired.users.control.setQuota(userId, { limits: { maxDevices: 2 } });
+    await say('user.quota_updated', { userId, limits: { maxDevices: 2 } });
+    await wired.untilDecided(entry.requestId);
+    expect(await db().allocation.findFirst({ where: { userId, endedAt: null, deviceId } })).not.toBeNull();
+  });
+
   const told = async (key: string) =>
     (await db().outboxEntry.findMany({ where: { key }, orderBy: { id: 'asc' } })).map(({ topic }) => topic);
 
@@ -341,11 +425,12 @@ describe('an order', () => {
   test('gets a device, is told which, once, and gives it back', async () => {
     await addDevices(wired.store, alike(1));
     const [sagaId, userId] = [randomUUID(), someone()];
+    await db().user.create({ data: { id: userId, tenantId: 'acme' } });
     const eventId = await bench.publish('device.allocate.requested', { sagaId, orderId: 'o1', userId, planId: 'p' });
     await bench.publish('device.allocate.requested', { sagaId, orderId: 'o1', userId, planId: 'p' }, eventId);
     const answer = (await answerTo(sagaId)) as { deviceId: string };
     expect(answer).toMatchObject({ sagaId, orderId: 'o1', userId, success: true, deviceId: expect.any(String) });
-    expect(await db().allocation.count({ where: { userId } })).toBe(1);
+    expect(await db().allocation.findMany({ where: { userId } })).toMatchObject([{ tenantId: 'acme' }]);
     await say('device.release', { deviceId: answer.deviceId, userId: someone(), reason: 'not mine' });
     expect(await ends(userId)).toEqual([null]);
     await say('device.release', { deviceId: answer.deviceId, userId, reason: 'over' });

@@ -1,6 +1,8 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { UnrecoverableError } from 'bullmq';
-import { batchKey } from '../../shared/clients/billing-client.ts';
+import { batchKey, createBillingClient } from '../../shared/clients/billing-client.ts';
 import { claimBills } from '../../shared/store/ledger.ts';
 import { claimUsageReports } from '../../shared/store/usage-reports.ts';
 import { deliverBilling } from '../../workers/delivery/deliver-billing.ts';
@@ -8,7 +10,7 @@ import { deliverUsage } from '../../workers/delivery/deliver-usage.ts';
 import { deliveryHandlers } from '../../workers/delivery/handlers.ts';
 import { type DeliveryBench, ledgerStates, openDeliveryBench, usageIds, writeUsage } from '../support/delivery-bench.ts';
 import { eventually } from '../support/eventually.ts';
-import { metricValue } from '../support/neighbours.ts';
+import { metricValue, openCaller } from '../support/neighbours.ts';
 import { outboxStates, writeOwed } from '../support/outbox-rows.ts';
 import { openRelayBench, type RelayBench } from '../support/relay-bench.ts';
 
@@ -163,6 +165,15 @@ describe('a bill', () => {
     ]);
   });
 
+  test('is sent again in the batch it was in when the worker who took it is not heard of', async () => {
+    const ids = await writeOwed(bench.store, 3);
+    const [taken] = await claimBills(bench.store, ids, 0);
+    expect(taken?.bills).toHaveLength(3);
+    expect(await deliverBilling(bench.deps(), ids.slice(0, 1), GOING_ON)).toMatchObject({ delivered: 3 });
+    expect(await ledgerStates(bench.store)).toEqual({ settled: 3 });
+    expect(await bench.store.prisma.ledgerEntry.groupBy({ by: ['batchId'] })).toEqual([{ batchId: taken?.batchId }]);
+  });
+
   test('that is refused does not hold up its batch', async () => {
     const ids = await writeOwed(bench.store, 3);
     const [bad = ''] = ids;
@@ -194,6 +205,26 @@ describe('a bill', () => {
         .sort(),
     ).toEqual(ids.sort());
     expect(bench.billing.control.records()).toHaveLength(5);
+  });
+
+  test.each([
+    ['as rejected', { status: 'rejected' }],
+    ['about another allocation', { allocationId: 'another', status: 'recorded' }],
+    ['with something that is no object', ['recorded']],
+  ])('answered %s is not taken for booked', async (_what, body) => {
+    const server = createServer((request, response) => {
+      request.resume();
+      response.writeHead(request.url?.endsWith('/batch') === true ? 404 : 200, { 'content-type': 'application/json' });
+      response.end(JSON.stringify(body));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const caller = openCaller('billing', `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    const ids = await writeOwed(bench.store, 1);
+    const deps = { ...bench.deps(), billing: createBillingClient(caller) };
+    expect(await deliverBilling(deps, ids, GOING_ON)).toMatchObject({ delivered: 0, failed: 1 });
+    expect(await ledgerStates(bench.store)).toEqual({ owed: 1 });
+    caller.close();
+    await new Promise((resolve) => server.close(resolve));
   });
 
   test('that is refused alone is tried again', async () => {

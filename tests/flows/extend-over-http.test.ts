@@ -124,6 +124,19 @@ describe('PUT /scheduler/allocations/:id/extend', () => {
     expect((await extend(randomUUID(), { additionalMinutes: 5 })).body).toMatchObject({ statusCode: 404, code: 'ALLOCATION_NOT_FOUND' });
   });
 
+  test('knows an id in capitals, as every other route does', async () => {
+    const { id } = await granted('ann', 'enterprise');
+    expect((await extend(id.toUpperCase(), { additionalMinutes: 1 })).body.data).toMatchObject({ extendCount: 1 });
+    const as = await asService();
+    const many = { allocationIds: [id.toUpperCase()], additionalMinutes: 1 };
+    expect((await api.call('POST', '/scheduler/allocations/batch/extend', { as, body: many })).body.data).toMatchObject({
+      successCount: 1,
+    });
+    const { deviceId } = await rowOf(id);
+    const { body } = await api.call('POST', '/scheduler/devices/release', { as, body: { deviceId: deviceId.toUpperCase() } });
+    expect(body.data).toMatchObject({ allocationId: id, deviceId });
+  });
+
   test('says by a header when a cooldown is over', async () => {
     const { id } = await granted();
     await extend(id, { additionalMinutes: 5 });

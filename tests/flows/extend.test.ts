@@ -6,12 +6,12 @@ import type { GrantedAllocation } from '../../shared/allocation/outcome.ts';
 import type { RenewalRules } from '../../shared/renewal/decide-extend.ts';
 import { type AskedExtension, type ExtendResult, extensionIdOf } from '../../shared/renewal/plan-extends.ts';
 import { RENEWAL_POLICIES } from '../../shared/renewal/policy.ts';
-import { expireDue } from '../../shared/store/expire.ts';
 import { extendGroup } from '../../shared/store/extend-group.ts';
 import { releaseGroup } from '../../shared/store/release-group.ts';
 import { eventually } from '../support/eventually.ts';
 import { addDevices, alike } from '../support/fleet.ts';
 import { readInvariants } from '../support/invariants.ts';
+import { playRounds } from '../support/race.ts';
 import { redisUrl } from '../support/redis.ts';
 import { newRequest } from '../support/requests.ts';
 import { type AllocateOptions, RENEWAL, type Wired, wire } from '../support/wire.ts';
@@ -63,6 +63,9 @@ async function extendOne(allocationId: string, rules: RenewalRules = RENEWAL): P
   return result;
 }
 
+const toldOf = async (key: string) =>
+  (await wired.store.prisma.outboxEntry.findMany({ where: { key, channel: 'event' }, orderBy: { id: 'asc' } })).map(({ topic }) => topic);
+
 /** What became of extensions: `extended`, or the codes of their refusals, sorted. */
 const said = (results: readonly ExtendResult[]) =>
   results.map((result) => (result.status === 'refused' ? result.refusal.code : result.status)).toSorted();
@@ -73,47 +76,8 @@ const standard = (changes: Partial<RenewalRules['policies']['standard']>): Renew
   policies: { ...RENEWAL_POLICIES, standard: { ...RENEWAL_POLICIES.standard, ...changes } },
 });
 
-/** Moves a whole allocation in time, so that it ends so many ms from now. */
-async function endsIn(allocationId: string, ms: number): Promise<void> {
-  await wired.store.prisma.$executeRaw`
-    UPDATE allocations SET expires_at = now() + ${ms}::float8 * interval '1 millisecond',
-      allocated_at = date_trunc('milliseconds', now() + ${ms}::float8 * interval '1 millisecond') - make_interval(mins => duration_minutes)
-    WHERE id = ${allocationId}::uuid`;
-  await wired.store.prisma.$executeRaw`
-    UPDATE allocations SET expires_at = allocated_at + make_interval(mins => duration_minutes) WHERE id = ${allocationId}::uuid`;
-}
-
+// Against expiry: races.test.ts.
 describe('an extension and the end of an allocation at the same instant', () => {
-  test('expiry: in 500 rounds exactly one wins, and the bill agrees', async () => {
-    const held = await grantedMany(500);
-    const wins = { extended: 0, expired: 0 };
-    for (const [round, { allocationId }] of held.entries()) {
-      // From "over a moment ago" to "over in a moment", so that now the one, now the other comes first.
-      await endsIn(allocationId, (round % 12) - 3);
-      const [result] = await Promise.all([extendOne(allocationId), expireDue(wired.store, 10, ENDING), expireDue(wired.store, 10, ENDING)]);
-      await expireDue(wired.store, 10, ENDING);
-      const row = await wired.store.prisma.allocation.findUniqueOrThrow({ where: { id: allocationId }, include: { ledgerEntry: true } });
-      if (result.status === 'extended') {
-        wins.extended += 1;
-        expect(row).toMatchObject({ status: 'allocated', extendCount: 1, durationMinutes: 40, ledgerEntry: null });
-      } else {
-        wins.expired += 1;
-        expect(said([result])).toEqual(['ALLOCATION_ENDED']);
-        expect(row).toMatchObject({ status: 'expired', extendCount: 0, ledgerEntry: { durationSeconds: 1_800, endReason: 'expired' } });
-      }
-    }
-    expect(wins.extended).toBeGreaterThan(0);
-    expect(wins.expired).toBeGreaterThan(0);
-    // Those extended end at their new end, and are billed until then.
-    await wired.store.prisma.$executeRaw`
-      UPDATE allocations SET allocated_at = allocated_at - interval '1 day', expires_at = expires_at - interval '1 day' WHERE status = 'allocated'`;
-    await wired.store.prisma.$executeRaw`
-      UPDATE extensions SET old_expires_at = old_expires_at - interval '1 day', new_expires_at = new_expires_at - interval '1 day'`;
-    while ((await expireDue(wired.store, 500, ENDING)).ended.length > 0);
-    expect(await wired.store.prisma.ledgerEntry.count({ where: { durationSeconds: 2_400 } })).toBe(wins.extended);
-    expect(await wired.store.prisma.ledgerEntry.count()).toBe(500);
-  });
-
   test('release: in 200 rounds nothing is extended after it was given back', async () => {
     const held = await grantedMany(200);
     const release = (allocationId: string) =>
@@ -122,21 +86,18 @@ describe('an extension and the end of an allocation at the same instant', () => 
         [{ allocationId, deviceId: undefined, userId: null, tenantId: null, fence: undefined, endReason: 'released' }],
         ENDING,
       );
-    for (const [round, { allocationId }] of held.entries()) {
+    await playRounds(held.length, 8, async (round) => {
+      const { allocationId = '' } = held[round] ?? {};
       const extending = round % 2 === 0 ? extendOne(allocationId) : undefined;
       const [, result] = await Promise.all([release(allocationId), extending ?? extendOne(allocationId)]);
-      const topics = await wired.store.prisma.outboxEntry.findMany({
-        where: { key: allocationId, channel: 'event' },
-        orderBy: { id: 'asc' },
-      });
-      expect(topics.map(({ topic }) => topic)).toEqual([
+      expect(await toldOf(allocationId)).toEqual([
         'device.allocated',
         ...(result.status === 'extended' ? ['scheduler.allocation.extended'] : []),
         'device.released',
         'scheduler.allocation.released',
       ]);
       expect(['extended', 'ALLOCATION_ENDED']).toContain(said([result])[0]);
-    }
+    });
     expect(await wired.store.prisma.ledgerEntry.count()).toBe(200);
     expect(await readInvariants(wired.store)).toEqual([]);
   });

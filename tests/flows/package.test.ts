@@ -142,10 +142,31 @@ describe('the packed client, installed in an empty project', () => {
     await expect(other).rejects.toThrow('ERR_PACKAGE_PATH_NOT_EXPORTED');
   });
 
-  test('brings the operator’s command', async () => {
-    const { stdout } = await run(process.execPath, [join(project, 'node_modules/cloudphone-scheduler/cli/bin.js'), '--help'], {
-      cwd: project,
+  describe('brings the operator’s command, which', () => {
+    const command = async (...words: string[]) => {
+      const env = { PATH: process.env['PATH'], SCHEDULER_URL: 'http://127.0.0.1:9', SCHEDULER_TOKEN: 'eyJhbGciOiJIUzI1NiJ9.e30.e30' };
+      const bin = join(project, 'node_modules/cloudphone-scheduler/cli/bin.js');
+      return run(process.execPath, [bin, ...words], { cwd: project, env }).catch(
+        (error: { code: number; stdout: string; stderr: string }) => error,
+      );
+    };
+
+    test('tells what it can do, and asks the API', async () => {
+      expect((await command('--help')).stdout).toContain('cloudphone-scheduler');
+      expect(await command('list')).toMatchObject({ code: 3, stderr: expect.stringContaining('UNREACHABLE') });
+      expect(await command('list', '--limit', '0')).toMatchObject({ code: 2 });
     });
-    expect(stdout).toContain('cloudphone-scheduler');
+
+    test('is a doctor that says what it cannot look at without the servers', async () => {
+      const { checks } = JSON.parse((await command('doctor', '--json')).stdout) as { checks: { name: string; status: string }[] };
+      expect(checks).toContainEqual(expect.objectContaining({ name: 'postgres, redis, rabbitmq', status: 'skipped' }));
+      expect(checks).toContainEqual(expect.objectContaining({ name: 'api', status: 'failed' }));
+      expect(checks).toContainEqual(expect.objectContaining({ name: 'configuration', status: 'skipped' }));
+    });
+
+    test('drags nothing of the servers into the package', async () => {
+      const shared = await readdir(join(project, 'node_modules/cloudphone-scheduler/dist/shared'));
+      expect(shared.filter((name) => ['store', 'clients', 'broker'].includes(name))).toEqual([]);
+    });
   });
 });

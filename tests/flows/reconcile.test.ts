@@ -1,4 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { Queue } from 'bullmq';
+import { createCapacitySignal } from '../../queues/capacity-signal.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { createMetrics } from '../../shared/metrics.ts';
 import { repairUsage } from '../../shared/store/repair-usage.ts';
@@ -27,12 +30,31 @@ beforeEach(async () => {
 
 const db = () => bench.store.prisma;
 
-/** A look of the reconciler, and what it counted. */
+/** What waits in a queue nobody works at, taken out of it. */
+// biome-ignore lint/suspicious/noExplicitAny: payloads of several queues
+async function takeJobs(name: string): Promise<any[]> {
+  const queue = new Queue(name, { connection: bench.redis, prefix: bench.prefix });
+  const jobs = await queue.getJobs(['wait']);
+  await queue.obliterate({ force: true });
+  await queue.close();
+  return jobs.map(({ data }) => data);
+}
+
+/** A look of the reconciler, what it counted, and which devices it told who waits of. */
 async function look() {
   const metrics = createMetrics('test');
-  const parts = { store: bench.store, producer: maintenance.producer, metrics, logger: createLogger('test', 'silent'), graceSeconds: 0 };
+  const logger = createLogger('test', 'silent');
+  const { store, redis, prefix } = bench;
+  const options = { redis, prefix, logger, waits: () => Promise.resolve(true), unpark: () => Promise.resolve([]) };
+  const capacity = createCapacitySignal(options);
+  const parts = { store, redis, prefix, capacity, producer: maintenance.producer, metrics, logger, graceSeconds: 0 };
   const result = await reconcile(parts, new AbortController().signal);
-  return { result, counted: (repair: string) => metricValue(metrics, 'scheduler_reconciled_total', { repair }) };
+  await capacity.close();
+  return {
+    result,
+    told: (await takeJobs('waitlist')).flatMap(({ devices }) => devices),
+    counted: (repair: string) => metricValue(metrics, 'scheduler_reconciled_total', { repair }),
+  };
 }
 
 /** Reservations that have begun, so many. @returns their ids and those of their allocations */
@@ -53,6 +75,8 @@ describe('a reservation that runs without a live allocation', () => {
     await db().$executeRaw`DELETE FROM allocations WHERE id = ${gone?.allocationId}::uuid`;
     const first = await look();
     expect(first.result).toMatchObject({ reservationsClosed: 3 });
+    const devices = (await db().reservation.findMany({ where: { status: { not: 'executing' } } })).map(({ deviceId }) => deviceId);
+    expect(first.told).toEqual(expect.arrayContaining(devices));
     expect(await first.counted('reservation-closed')).toBe(3);
     const after = await db().reservation.findMany({ orderBy: { id: 'asc' } });
     expect(after.map(({ status, failureCode, failureReason }) => [status, failureCode, failureReason])).toEqual([
@@ -103,5 +127,35 @@ describe('use that was not reported', () => {
     expect(await db().outboxEntry.count({ where: { channel: 'usage', key: one?.allocationId ?? '' } })).toBe(1);
     expect((await look()).result).toMatchObject({ usesReported: 0 });
     expect(await readInvariants(bench.store)).toEqual([]);
+  });
+});
+
+describe('a device that is held although it says nothing of it', () => {
+  test('or says it although nobody holds it is put right, and who waits is told', async () => {
+    const [id = ''] = await bench.addDevices(1);
+    await db().device.update({ where: { id }, data: { allocationId: randomUUID() } });
+    const { result, told } = await look();
+    expect(result).toMatchObject({ holdsRepaired: 1 });
+    expect(told).toEqual([id]);
+    expect((await look()).told).toEqual([]);
+  });
+});
+
+describe('a device that is out of service and still held', () => {
+  test.each(['stopped', 'error', 'maintenance', 'deleted'])('is left to whoever ends its lease, when it is %s', async (status) => {
+    const [one] = await running(1);
+    const { deviceId } = await db().allocation.findUniqueOrThrow({ where: { id: one?.allocationId ?? '' } });
+    expect((await look()).result).toMatchObject({ devicesSettled: 0 });
+    await db().device.update({ where: { id: deviceId }, data: { status } });
+    const { result, counted } = await look();
+    expect(result).toMatchObject({ devicesSettled: 1 });
+    expect(await counted('device-settled')).toBe(1);
+    expect((await takeJobs('event')).map(({ action }) => action)).toEqual([{ action: 'settle-device', deviceId }]);
+  });
+
+  test('is not one that is merely paused', async () => {
+    await running(1);
+    await db().device.updateMany({ data: { status: 'paused' } });
+    expect((await look()).result).toMatchObject({ devicesSettled: 0 });
   });
 });

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Queue } from 'bullmq';
 import type { DeliverPayload } from '../../queues/jobs/deliver.ts';
 import { QUEUES } from '../../queues/names.ts';
+import { createMetrics } from '../../shared/metrics.ts';
 import { markDelivered } from '../../shared/store/outbox.ts';
 import { listenToEvents } from '../support/event-listener.ts';
 import { eventually } from '../support/eventually.ts';
@@ -107,6 +108,33 @@ describe('the relay publishes events', () => {
         ['usage', 2],
         ['notice', 0],
       ]);
+    });
+  });
+
+  test('the leader alone counts what the cluster has to do', async () => {
+    const { prisma } = bench.store;
+    await prisma.$executeRaw`
+      INSERT INTO outbox (channel, topic, key, payload, status, attempts, last_error) VALUES ('usage', 'increment', 'x', '{}', 'dead', 10, 'refused')`;
+    const relays = await Promise.all(
+      ['one', 'other'].map(async (name) => {
+        const metrics = createMetrics(name);
+        return { metrics, relay: await bench.startRelay({ metrics }) };
+      }),
+    );
+    await eventually(async () => {
+      const [leading, ...more] = relays.filter(({ relay }) => relay.leads());
+      const following = relays.find(({ relay }) => !relay.leads());
+      if (leading === undefined || following === undefined) throw new Error(`${more.length + 1} lead`);
+      const dead = await leading.metrics.deadLetters.get();
+      expect(dead.values.map(({ labels, value }) => [labels.kind, value])).toEqual([
+        ['billing', 0],
+        ['usage', 1],
+        ['notification', 0],
+        ['event', 0],
+      ]);
+      const jobs = await leading.metrics.queueJobs.get();
+      expect(new Set(jobs.values.map(({ labels }) => labels.queue))).toEqual(new Set(Object.values(QUEUES)));
+      expect((await following.metrics.registry.metrics()).match(/^scheduler_(dead_letters|queue_jobs|allocations_live)\{/gm)).toBeNull();
     });
   });
 });

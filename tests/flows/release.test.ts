@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Queue } from 'bullmq';
 import { SchedulerClient } from '../../queues/client.ts';
 import { QUEUES } from '../../queues/names.ts';
 import type { GrantedAllocation } from '../../shared/allocation/outcome.ts';
@@ -104,6 +105,25 @@ describe('a release', () => {
       expect(next).toMatchObject({ status: 'released', allocationId: expect.not.stringContaining(allocationId) });
       expect(await readInvariants(wired.store)).toEqual([]);
     } finally {
+      await client.close();
+    }
+  });
+
+  it('under an id whose job has failed for good is asked for anew', async () => {
+    const client = new SchedulerClient({ redis: { url: redisUrl() }, service: 'orders', prefix: wired.prefix });
+    const queue = new Queue(QUEUES.release, { connection: wired.redis, prefix: wired.prefix, skipVersionCheck: true });
+    try {
+      await addDevices(wired.store, alike(1));
+      const { allocationId } = await granted('ann');
+      const releaseId = randomUUID();
+      await queue.add('release', { not: 'a release' }, { jobId: releaseId, attempts: 1 });
+      await eventually(async () => expect(await queue.getJobState(releaseId)).toBe('failed'));
+      const first = await client.release({ allocationId, releaseId });
+      expect(first).toMatchObject({ status: 'released', allocationId });
+      expect(await client.release({ allocationId, releaseId })).toEqual(first);
+      expect((await queue.getJob(releaseId))?.attemptsMade).toBe(1);
+    } finally {
+      await queue.close();
       await client.close();
     }
   });

@@ -61,6 +61,35 @@ describe('Idempotency-Key', () => {
     expect(second.headers.get('location')).toBe(first.headers.get('location'));
   });
 
+  test('says of how long to wait what is left of it', async () => {
+    const { allocationId } = (await allocate(api, 'ned', randomUUID(), { durationMinutes: 30 })).body.data;
+    const extend = async (key: string) =>
+      api.call('PUT', `/scheduler/allocations/${allocationId}/extend`, {
+        as: await asUser('ned'),
+        body: { additionalMinutes: 5 },
+        headers: { 'idempotency-key': key },
+      });
+    const key = randomUUID();
+    await extend(randomUUID());
+    const first = await extend(key);
+    expect(first.body).toMatchObject({ statusCode: 429, code: 'EXTEND_COOLDOWN' });
+    const wait = Number(first.headers.get('retry-after'));
+    expect(wait).toBeGreaterThan(100);
+
+    const repeatAfter = async (seconds: number) => {
+      await bench.store.prisma
+        .$executeRaw`UPDATE idempotency_keys SET answered_at = now() - make_interval(secs => ${seconds}) WHERE key = ${key}`;
+      const { headers, text } = await extend(key);
+      expect([headers.get('idempotency-replayed'), text]).toEqual(['true', first.text]);
+      return Number(headers.get('retry-after'));
+    };
+    expect(await extend(key).then(({ headers }) => Number(headers.get('retry-after')))).toBeLessThanOrEqual(wait);
+    const left = await repeatAfter(60);
+    expect(left).toBeLessThanOrEqual(wait - 59);
+    expect(left).toBeGreaterThan(wait - 90);
+    expect(await repeatAfter(3_600)).toBe(1);
+  });
+
   test('lets the second of two who ask at once wait for the first, over processes', async () => {
     const key = randomUUID();
     const answers = await Promise.all([api, other, api, other, api, other].map((server) => allocate(server, 'cyd', key)));

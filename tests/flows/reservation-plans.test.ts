@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { conflictsOf, countReservations, listReservations, noteShown, readReservation } from '../../shared/store/read-reservations.ts';
 import { seriesDue } from '../../shared/store/reservation-series.ts';
 import { createStore, type Store } from '../../shared/store/store.ts';
-import { dueReservations, EXPIRE, endNoShows, REMIND } from '../../shared/store/sweep-reservations.ts';
+import { dueReservations, endNoShows, expireUnbegun, REMIND } from '../../shared/store/sweep-reservations.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { bookDirectly } from '../support/reservation-bench.ts';
 
@@ -63,6 +63,7 @@ const no = { afterSeconds: 600, upSince: new Date(0), ending: { cleaningSeconds:
 
 const QUERIES: Readonly<Record<string, () => Promise<unknown>>> = {
   'a booking': () => bookDirectly(store, { inMinutes: 300 }),
+  'a booking of the largest size': () => bookDirectly(store, { inMinutes: 300, minCpu: 8 }),
   'a booking of a rare kind': () => bookDirectly(store, { inMinutes: 300, deviceType: 'tablet' }),
   'a booking of one device': () => bookDirectly(store, { inMinutes: 300, wantedDeviceId: '00000000-0000-4000-8000-000000000007' }),
   'one reservation': () => readReservation(store, randomUUID(), ALL),
@@ -75,7 +76,7 @@ const QUERIES: Readonly<Record<string, () => Promise<unknown>>> = {
   },
   'the conflicts of a user': () => conflictsOf(store, 'user-5-1', ALL, new Date(), new Date(Date.now() + 86_400_000)),
   'what is due': () => dueReservations(store, 100, undefined),
-  'what is over': () => EXPIRE.due(store, 100),
+  'what is over': () => expireUnbegun(() => undefined).due(store, 100),
   'whom to remind': () => REMIND.due(store, 100),
   'who did not come': () => endNoShows(no).due(store, 100),
   'which series go on': () => seriesDue(store, 30, 100),

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { AllocateOutcome } from '../../shared/allocation/outcome.ts';
 import { loadConfig } from '../../shared/config.ts';
+import { extendGroup } from '../../shared/store/extend-group.ts';
 import { eventually } from '../support/eventually.ts';
 import { addDevices, alike } from '../support/fleet.ts';
 import { readInvariants } from '../support/invariants.ts';
@@ -119,5 +120,32 @@ describe('in safe mode an allocation is extended', () => {
       { status: 'refused', code: 'INSUFFICIENT_BALANCE', details: { required: expect.closeTo(4.1, 5), balance: 4 } },
     ]);
     expect(await wired.extend({ allocationIds: [allocationId], additionalMinutes: 10 })).toMatchObject([{ status: 'extended' }]);
+  });
+
+  test('once for the same money, however many of a user are extended at once by different workers', async () => {
+    await fleet(6, 6, 6, 6);
+    const userId = withBalance(17);
+    const allocationIds: string[] = [];
+    for (const _device of [1, 2, 3, 4]) {
+      const granted = await wired.allocate(userId, { durationMinutes: 30 });
+      if (granted.status !== 'granted') throw new Error(granted.status);
+      allocationIds.push(granted.allocation.allocationId);
+    }
+    // 12 are committed. Each wants 3 more: there is room for one.
+    const proposal = (allocationId: string) => ({
+      ...{
+        kind: 'asked' as const,
+        extensionId: randomUUID(),
+        allocationId,
+        additionalMinutes: 30,
+        reach: { kind: 'all' as const },
+        fence: undefined,
+      },
+      ...{ balance: { kind: 'allowed' as const, status: 'ok', balance: 17 }, reason: null, by: 'user:test' },
+    });
+    const rules = { ...RENEWAL, reserveFullTerm: true };
+    const results = await Promise.all(allocationIds.map((id) => extendGroup(wired.store, [proposal(id)], rules)));
+    expect(results.flat().filter(({ status }) => status === 'extended')).toHaveLength(1);
+    expect(await readInvariants(wired.store)).toEqual([]);
   });
 });

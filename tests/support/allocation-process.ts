@@ -13,8 +13,11 @@ export interface AllocationProcess {
   end(): Promise<number | null>;
 }
 
-/** Starts `workers/allocation/main.ts` on the database, the corner of Redis and the neighbours of a test. */
-export function spawnAllocation({ databaseUrl, prefix, users, billing }: Wired): AllocationProcess {
+/** Starts `workers/allocation/main.ts` on the database, the corner of Redis and the neighbours of a test. `settings`: more of its environment. */
+export function spawnAllocation(
+  { databaseUrl, prefix, users, billing }: Wired,
+  settings: Readonly<Record<string, string>> = {},
+): AllocationProcess {
   const env = {
     ...process.env,
     NODE_OPTIONS: '',
@@ -26,6 +29,7 @@ export function spawnAllocation({ databaseUrl, prefix, users, billing }: Wired):
     BILLING_SERVICE_URL: billing.url,
     JWT_SECRET: SERVICE_SECRET,
     SERVICE_TOKEN_SECRET: SERVICE_SECRET,
+    ...settings,
   };
   const child = spawn(process.execPath, ['--no-warnings', 'workers/allocation/main.ts'], { env, stdio: ['ignore', 'pipe', 'inherit'] });
   const up = new Promise<void>((resolve, reject) => {

@@ -14,6 +14,7 @@ import { createStore, type Store } from '../../shared/store/store.ts';
 import { startAllocation } from '../../workers/allocation/start-allocation.ts';
 import { startExtending } from '../../workers/lifecycle/start-extending.ts';
 import { startLifecycle } from '../../workers/lifecycle/start-lifecycle.ts';
+import { startListener } from '../../workers/listener/start-listener.ts';
 import { startWaitlist } from '../../workers/waitlist/start-waitlist.ts';
 import { createTestDatabase } from './postgres.ts';
 import { rabbitmqUrl } from './rabbitmq.ts';
@@ -74,7 +75,7 @@ export interface ApiBench {
   readonly redis: RedisClient;
   readonly prefix: string;
   start(changes?: ServerChanges): Promise<ApiServer>;
-  /** Starts the workers that decide and release. Quotas are what `quotas` says of a user, else ten devices. */
+  /** Starts the workers that decide, release and look after devices that were changed. Quotas are what `quotas` says of a user, else ten devices. */
   startWorkers(quotas?: ReadonlyMap<string, QuotaFact>): Promise<void>;
   /** Writes running devices; they are alike. @returns their ids in order */
   addDevices(count: number, changes?: Readonly<Record<string, unknown>>): Promise<string[]>;
@@ -206,6 +207,19 @@ async function startBoth(
   life.onClose('lifecycle', lifecycle.close);
   const extending = startExtending({ ...shared, balance, rules: RENEWAL });
   life.onClose('extending', extending.close);
+  // What our own doors leave to it; events of other services are tested elsewhere.
+  const listener = await startListener({
+    ...shared,
+    producer,
+    forgetQuota: () => Promise.resolve(),
+    forgetBalance: () => Promise.resolve(),
+    ending: { cleaningSeconds: 0 },
+    relocate: true,
+    rules: { gapSeconds: 0 },
+    paymentFailureThreshold: 3,
+    broker: { url: '' },
+  });
+  life.onClose('listener', listener.close);
 }
 
 /** A quota of so many devices and no other limit. */

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { createJobCounter } from '../../queues/count-jobs.ts';
 import { askedAllocation } from '../../shared/allocation/asked.ts';
 import type { GrantedAllocation } from '../../shared/allocation/outcome.ts';
 import { createBillingClient } from '../../shared/clients/billing-client.ts';
@@ -104,10 +105,12 @@ export async function openKillBench(): Promise<KillBench> {
       const subscriber = createRedis('subscriber', allocation.redisAddress, logger);
       const deliveries = deliveryQueueOf(producer, redis, prefix);
       const broker = { url: rabbitmqUrl() };
-      const relay = await startRelay({ store, deliveries, subscriber, prefix, logger, metrics, broker, netMs: 50, lostAfterMs: 500 });
+      const jobs = createJobCounter(redis, prefix);
+      const relay = await startRelay({ store, deliveries, jobs, subscriber, prefix, logger, metrics, broker, netMs: 50, lostAfterMs: 500 });
       return {
         close: async () => {
           await relay.close();
+          await jobs.close();
           closeRedis(subscriber);
         },
       };

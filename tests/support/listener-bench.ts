@@ -25,11 +25,24 @@ export interface ListenerBench {
   close(): Promise<void>;
 }
 
-/** Opens it over wired workers; `close` takes its queues away again. */
-export async function openListenerBench(wired: Wired): Promise<ListenerBench> {
+/**
+ * Opens it over wired workers; `close` takes its queues away again.
+ *
+ * @param url  a RabbitMQ of the test's own
+ */
+export async function openListenerBench(wired: Wired, url = rabbitmqUrl()): Promise<ListenerBench> {
   const queuePrefix = `test-${randomUUID()}`;
-  const connection = await connect(rabbitmqUrl());
+  const connection = await connect(url);
+  // A broker may be killed on purpose; whoever publishes then hears it from the publishing.
+  let open = true;
+  connection.on('error', () => undefined);
+  connection.once('close', () => {
+    open = false;
+  });
   const channel = await connection.createConfirmChannel();
+  // Not the platform's, on which every other test publishes too.
+  const exchange = `${queuePrefix}.events`;
+  await channel.assertExchange(exchange, 'topic', { durable: true });
   const listeners: Listener[] = [];
   const { store, redis, prefix, producer, metrics, allocation } = wired;
   const callers = [openCaller('user', wired.users.url), openCaller('billing', wired.billing.url)] as const;
@@ -45,7 +58,7 @@ export async function openListenerBench(wired: Wired): Promise<ListenerBench> {
     relocate: true,
     rules: { gapSeconds: 0 },
     paymentFailureThreshold: 3,
-    broker: { url: rabbitmqUrl(), backoff: { baseMs: 20, maxMs: 100 }, again: { baseMs: 10, maxMs: 50 } },
+    broker: { url, exchange, backoff: { baseMs: 20, maxMs: 100 }, again: { baseMs: 10, maxMs: 50 } },
     queuePrefix,
     logger: createLogger('test', process.env['TEST_LOG_LEVEL'] ?? 'silent'),
   };
@@ -62,15 +75,23 @@ export async function openListenerBench(wired: Wired): Promise<ListenerBench> {
     },
     async publish(topic, body, messageId = randomUUID()) {
       const content = Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
-      channel.publish('cloudphone.events', topic, content, { messageId, persistent: true });
+      channel.publish(exchange, topic, content, { messageId, persistent: true });
       await channel.waitForConfirms();
       return messageId;
     },
     async close() {
       for (const listener of listeners) await listener.close();
-      for (const name of CONSUMED_QUEUES) await channel.deleteQueue(`${queuePrefix}.${name}`);
-      await connection.close();
+      if (open) await connection.close();
+      await removeFrom(url, queuePrefix, exchange);
       for (const caller of callers) caller.close();
     },
   };
+}
+
+async function removeFrom(url: string, queuePrefix: string, exchange: string): Promise<void> {
+  const connection = await connect(url);
+  const channel = await connection.createChannel();
+  for (const name of CONSUMED_QUEUES) await channel.deleteQueue(`${queuePrefix}.${name}`);
+  await channel.deleteExchange(exchange);
+  await connection.close();
 }

@@ -1,3 +1,4 @@
+import { createJobCounter } from '../../queues/count-jobs.ts';
 import { createProducer } from '../../queues/producer.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { createMetrics, type Metrics } from '../../shared/metrics.ts';
@@ -69,9 +70,10 @@ export async function openRelayBench(): Promise<RelayBench> {
       const subscriber = createRedis('subscriber', redisAddress(), logger);
       const producer = createProducer({ redis, prefix, maxWaitingJobs: 1_000, logger });
       const deliveries = deliveryQueueOf(producer, redis, prefix);
+      const jobs = createJobCounter(redis, prefix);
       const broker = { url: rabbitmqUrl(), backoff: { baseMs: 20, maxMs: 100 } };
-      const relay = await startRelay({ store, deliveries, subscriber, prefix, logger, metrics, broker, netMs: 50, ...overrides });
-      closers.push(() => closeRedis(subscriber), producer.close, relay.close);
+      const relay = await startRelay({ store, deliveries, jobs, subscriber, prefix, logger, metrics, broker, netMs: 50, ...overrides });
+      closers.push(() => closeRedis(subscriber), jobs.close, producer.close, relay.close);
       return relay;
     },
     signal: () =>

@@ -1,80 +1,74 @@
 import { hash } from 'node:crypto';
 import { askedAllocation } from '../../shared/allocation/asked.ts';
-import type { EndReason } from '../../shared/allocation/end-reason.ts';
 import type { AllocationRequest } from '../../shared/allocation/facts.ts';
+import { decideLoss, type Loss } from '../../shared/consumed/decide-loss.ts';
 import { endAllocations } from '../../shared/store/end-allocations.ts';
-import { type DeviceAfter, type HeldDevice, noteHealth, setDeviceStatus } from '../../shared/store/event-effects.ts';
+import { type HeldDevice, lockHold, noteHealth, setDeviceStatus } from '../../shared/store/event-effects.ts';
 import { upsertDevices } from '../../shared/store/fleet.ts';
 import { insertRequest } from '../../shared/store/requests.ts';
 import type { Transaction } from '../../shared/store/store.ts';
-import { type Consumed, type Effect, type EventParts, type EventResult, once } from './event-parts.ts';
+import { type Consumed, type EventParts, type EventResult, once } from './event-parts.ts';
 import { moveReservations } from './move-reservations.ts';
 
 /** A device is there, or is described anew. */
-export function putDevice(parts: EventParts, { event, action }: Consumed<'put-device'>): Promise<EventResult> {
+export function putDevice(parts: EventParts, { event, action }: Consumed<'put-device'>, signal: AbortSignal): Promise<EventResult> {
   const { device } = action;
-  return once(parts, event, async (tx) => {
-    const { created, held } = await upsertDevices({ prisma: tx }, [JSON.stringify(device)], { kind: 'all' });
-    return { freed: device.status === 'running' ? { devices: [device.id] } : undefined, detail: { created, held: held.length } };
-  });
+  const put = async (tx: Transaction) => {
+    await upsertDevices({ prisma: tx }, [JSON.stringify(device)], { kind: 'all' });
+    return device.status;
+  };
+  return settle(parts, event, { deviceId: device.id, change: put }, signal);
 }
 
-/** A device has another status. Who holds one that stopped or failed loses it, and gets another one if one is free; so do those who reserved it. */
+/** A device has another status. */
 export async function changeStatus(
   parts: EventParts,
   { event, action }: Consumed<'set-device-status'>,
   signal: AbortSignal,
 ): Promise<EventResult> {
   const { deviceId, status } = action;
-  const lost = status === 'stopped' || status === 'error' || status === 'deleted';
-  const reason = status === 'deleted' ? 'device_deleted' : 'device_failed';
-  return takeAway(parts, event, { deviceId, status, endReason: lost ? reason : undefined, relocates: lost }, signal);
+  const set = async (tx: Transaction, before: string | undefined) =>
+    before === undefined ? undefined : setDeviceStatus(tx, deviceId, status);
+  return settle(parts, event, { deviceId, change: set }, signal);
 }
 
-/** A device is gone for good or for a while: who holds it loses it, and gets another one if it failed and one is free. */
-export async function takeOut(
-  parts: EventParts,
-  { event, action }: Consumed<'take-device-out'>,
-  signal: AbortSignal,
-): Promise<EventResult> {
-  return takeAway(parts, event, { ...action, relocates: action.endReason === 'device_failed' }, signal);
+/** A device was changed by another of our doors, which leaves its holder and who has reserved it to us. */
+export function settleDevice(parts: EventParts, { event, action }: Consumed<'settle-device'>, signal: AbortSignal): Promise<EventResult> {
+  return settle(parts, event, { deviceId: action.deviceId, change: async (_tx, before) => before }, signal);
 }
 
-interface Loss {
+/** What is done to a locked device, from its status before (nothing: nobody knows it) to the one it has after. */
+interface DeviceChange {
   readonly deviceId: string;
-  readonly status: string;
-  readonly endReason: EndReason | undefined;
-  readonly relocates: boolean;
+  readonly change: (tx: Transaction, before: string | undefined) => Promise<string | undefined>;
 }
 
-async function takeAway(
+/**
+ * Changes a device and looks after the people: who holds one that is out of service now loses it, and gets another one if it failed
+ * and one is free (`decideLoss`); who has reserved it is given another one at once.
+ */
+async function settle(
   parts: EventParts,
-  event: Consumed<'take-device-out'>['event'],
-  loss: Loss,
+  event: Consumed<'settle-device'>['event'],
+  { deviceId, change }: DeviceChange,
   signal: AbortSignal,
 ): Promise<EventResult> {
   let moved: AllocationRequest | undefined;
   const result = await once(parts, event, async (tx) => {
-    const device = await setDeviceStatus(tx, loss.deviceId, loss.status);
-    if (device === undefined) return { freed: undefined, detail: { unknown: loss.deviceId } };
-    moved =
-      loss.endReason === undefined || device.held === undefined ? undefined : await endHeld(parts, tx, event.eventId, loss, device.held);
-    return effectOf(loss, device, moved);
+    const before = await lockHold(tx, deviceId);
+    const after = await change(tx, before?.status);
+    if (after === undefined) return { freed: undefined, detail: { unknown: deviceId } };
+    const loss = before?.held === undefined ? undefined : decideLoss(after);
+    // The device is out of the game, but its user has room again.
+    const ended = loss === undefined || before?.held === undefined ? [] : [before.held.allocationId];
+    if (loss !== undefined && before?.held !== undefined) moved = await endHeld(parts, tx, event.eventId, deviceId, before.held, loss);
+    const freed = { devices: after === 'running' && before?.held === undefined ? [deviceId] : [], allocations: ended };
+    return { freed, detail: { before: before?.status ?? null, after, ...(moved === undefined ? {} : { relocatedBy: moved.requestId }) } };
   });
   // Its row is there: should the job get lost, the reconciler hands it out.
   if (moved !== undefined && result.status === 'done') await parts.producer.allocateAgain([{ ...moved, createdAt: new Date() }]);
-  const reservations = await moveReservations(parts, loss.deviceId, signal);
+  const reservations = await moveReservations(parts, deviceId, signal);
   return reservations.moved + reservations.left === 0 ? result : { ...result, reservations };
-}
-
-function effectOf({ deviceId, endReason }: Loss, { status, before, held }: DeviceAfter, moved: AllocationRequest | undefined): Effect {
-  const becameFree = status === 'running' && before !== 'running' && held === undefined;
-  // The device is out of the game, but its user has room again.
-  const ended = endReason !== undefined && held !== undefined ? [held.allocationId] : [];
-  return {
-    freed: { devices: becameFree ? [deviceId] : [], allocations: ended },
-    detail: { before, after: status, ...(moved === undefined ? {} : { relocatedBy: moved.requestId }) },
-  };
 }
 
 /** @returns the request for another device, if there is to be one */
@@ -82,8 +76,9 @@ async function endHeld(
   parts: EventParts,
   tx: Transaction,
   eventId: string,
-  { endReason = 'device_failed', relocates, deviceId }: Loss,
+  deviceId: string,
   held: HeldDevice,
+  { endReason, relocates }: Loss,
 ): Promise<AllocationRequest | undefined> {
   await endAllocations(tx, [{ allocationId: held.allocationId, reason: endReason }], parts.ending);
   if (!relocates || !parts.relocate) return undefined;

@@ -6,7 +6,7 @@ import { changeUser, leftOfBlocked, liveAllocationsOf } from '../../shared/store
 import { writeNotices } from '../../shared/store/notices.ts';
 import { cancelRequest } from '../../shared/store/requests.ts';
 import type { Transaction } from '../../shared/store/store.ts';
-import { type Consumed, type EventParts, type EventResult, once } from './event-parts.ts';
+import { type Consumed, type EventParts, type EventResult, once, tellFreed } from './event-parts.ts';
 
 /** A user is suspended or deleted: everything they have ends, and they get nothing new. */
 export async function blockUser(parts: EventParts, { event, action }: Consumed<'block-user'>): Promise<EventResult> {
@@ -120,9 +120,20 @@ async function end(parts: EventParts, tx: Transaction, allocationIds: readonly s
  * time and again: it looks at the user as they are now, so it is also run for an event that was taken before, whose worker
  * may have died here.
  */
-async function withdraw({ store }: EventParts, userId: string, reason: string): Promise<void> {
+async function withdraw(parts: EventParts, userId: string, reason: string): Promise<void> {
+  const { store } = parts;
   const all = { kind: 'all' } as const;
   const left = await store.transaction((tx) => leftOfBlocked(tx, userId));
-  for (const id of left.requests) await cancelRequest(store, id, all);
-  for (const id of left.reservations) await cancelReservation(store, id, all, reason);
+  if (left.requests.length + left.reservations.length === 0) return;
+  const devices: string[] = [];
+  try {
+    for (const id of left.requests) await cancelRequest(store, id, all);
+    for (const id of left.reservations) {
+      const outcome = await cancelReservation(store, id, all, reason);
+      if (outcome?.status === 'reserved') devices.push(...outcome.freed);
+    }
+  } finally {
+    // Of what was taken back before a fault the next attempt would know nothing.
+    await tellFreed(parts, { devices });
+  }
 }

@@ -65,8 +65,13 @@ export async function once(
   });
   if (effect === undefined) return { status: 'duplicate' };
   faultPoint('consume.5');
-  await announce(parts.redis, parts.prefix, { availability: true, outbox: true, outcomes: [] }, parts.logger);
-  if (effect.freed !== undefined) await parts.capacity.changed(effect.freed);
+  await tellFreed(parts, effect.freed ?? {});
   faultPoint('consume.6');
   return { ...effect.detail, status: 'done' };
+}
+
+/** Tells the others, after the commit: the lists of available devices, the relay, and who waits for what has become free. */
+export async function tellFreed({ redis, prefix, capacity, logger }: EventParts, freed: CapacityChange): Promise<void> {
+  await announce(redis, prefix, { availability: true, outbox: true, outcomes: [] }, logger);
+  await capacity.changed(freed);
 }

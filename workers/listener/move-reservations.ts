@@ -1,8 +1,7 @@
 import { SchedulerError } from '../../shared/errors.ts';
-import { announce } from '../../shared/run/announce.ts';
 import { changeReservation } from '../../shared/store/change-reservation.ts';
 import { strandedReservations } from '../../shared/store/reservations-on-device.ts';
-import type { EventParts } from './event-parts.ts';
+import { type EventParts, tellFreed } from './event-parts.ts';
 
 /** What became of the reservations of a device that is out of service. `left`: there is no other device at their time. */
 export interface MovedReservations {
@@ -11,7 +10,7 @@ export interface MovedReservations {
 }
 
 /**
- * Moves reservations that have not begun from a device that is out of service to others, each in its own transaction and by every
+ * Moves reservations that have not begun from a device that is out of service or drains to others, each in its own transaction and by every
  * rule of a change. Those that find no device stay where they are: their device may be back in time, and when they begin another one
  * is looked for once more. Safe to run at any time and again: it looks at the device as it is now, so it is also run for an event
  * that was taken before, whose worker may have died here.
@@ -25,7 +24,8 @@ export async function moveReservations(parts: EventParts, deviceId: string, sign
     signal.throwIfAborted();
     if (await moveOne(parts, deviceId, reservationId)) moved += 1;
   }
-  if (moved > 0) await announce(parts.redis, parts.prefix, { availability: true, outbox: true, outcomes: [] }, parts.logger);
+  // It may be back meanwhile, and has time now for who waits.
+  if (moved > 0) await tellFreed(parts, { devices: [deviceId] });
   return { moved, left: ids.length - moved };
 }
 

@@ -1,9 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { askedAllocation } from '../../shared/allocation/asked.ts';
-import type { AllocationRequest } from '../../shared/allocation/facts.ts';
+import { SchedulerError } from '../../shared/errors.ts';
 import { endAllocations } from '../../shared/store/end-allocations.ts';
 import { answerEvent, liveAllocationOn } from '../../shared/store/event-effects.ts';
-import { insertRequest, type RequestState, readRequest } from '../../shared/store/requests.ts';
+import { insertRequest, type NewRequest, type RequestState, readRequest } from '../../shared/store/requests.ts';
 import { requestIdOf } from './change-device.ts';
 import { type Consumed, type EventParts, type EventResult, once } from './event-parts.ts';
 
@@ -20,7 +20,8 @@ export async function allocateOrder(
   signal: AbortSignal,
 ): Promise<EventResult> {
   const request = requestOf(event.eventId, action);
-  if (await insertRequest(parts.store, request)) await parts.producer.allocateAgain([{ ...request, createdAt: new Date() }]);
+  const inserted = await insertRequest(parts.store, request);
+  if (inserted !== undefined) await parts.producer.allocateAgain([{ ...request, ...inserted, createdAt: new Date() }]);
   const decided = await decisionOf(parts, request.requestId, signal);
   const { sagaId, orderId, userId } = action;
   const grant = decided.status === 'granted' ? decided.grant : null;
@@ -33,10 +34,10 @@ export async function allocateOrder(
   });
 }
 
-function requestOf(eventId: string, { userId, durationMinutes }: Consumed<'allocate-order'>['action']): AllocationRequest {
+function requestOf(eventId: string, { userId, durationMinutes }: Consumed<'allocate-order'>['action']): NewRequest {
   const asked = askedAllocation.parse(durationMinutes === undefined ? {} : { durationMinutes });
   const requestId = requestIdOf(`order:${eventId}`);
-  return { requestId, caller: 'service:orders', source: 'event', userId, tenantId: null, tier: 'standard', asked, traceId: undefined };
+  return { requestId, caller: 'service:orders', source: 'event', userId, tenantId: undefined, tier: 'standard', asked, traceId: undefined };
 }
 
 async function decisionOf({ store }: EventParts, requestId: string, signal: AbortSignal): Promise<RequestState> {
@@ -44,7 +45,8 @@ async function decisionOf({ store }: EventParts, requestId: string, signal: Abor
   for (;;) {
     const state = await readRequest(store, requestId, { kind: 'all' });
     if (state !== undefined && state.status !== 'pending' && state.status !== 'waiting') return state;
-    if (performance.now() > until) throw new Error(`request ${requestId} is not decided yet`);
+    if (performance.now() > until)
+      throw new SchedulerError('QUEUE_UNAVAILABLE', { cause: new Error(`request ${requestId} is not decided yet`), retryAfter: 1 });
     await pause(DECISION.everyMs, undefined, { signal });
   }
 }

@@ -17,10 +17,12 @@ import { eventHandlers } from './handlers.ts';
 export interface ListenerDependencies extends Omit<EventParts, 'capacity'> {
   readonly redisAddress: RedisAddress;
   readonly metrics: Metrics;
-  readonly broker: Pick<ConsumerOptions, 'url' | 'backoff' | 'again'>;
+  readonly broker: Pick<ConsumerOptions, 'url' | 'exchange' | 'backoff' | 'again'>;
   /** Start of the names of our queues in RabbitMQ; `scheduler` unless a test has a corner of its own. */
   readonly queuePrefix?: string;
   readonly timing?: Partial<WorkerTiming>;
+  /** How long a job holds its place in an outage at first, ms. */
+  readonly holdMs?: number;
 }
 
 /** A running listener. */
@@ -91,7 +93,7 @@ function startEvents(deps: ListenerDependencies & EventParts): QueueWorker {
     prefix: deps.prefix,
     redis: deps.redisAddress,
     concurrency: CONCURRENCY,
-    handlers: eventHandlers(deps, eventJob.options.attempts),
+    handlers: eventHandlers(deps, eventJob.options.attempts, deps.holdMs),
     deadlineMs: JOB_DEADLINE_MS,
     metrics: deps.metrics,
     logger: deps.logger,

@@ -48,7 +48,10 @@ function end({ store, metrics, logger, announce }: ExpireParts, signal: AbortSig
     signal,
     onEnded: async (ended) => {
       faultPoint('expire.4');
-      for (const { endReason } of ended) metrics.allocationsEnded.inc({ reason: endReason });
+      for (const { endReason, lateSeconds } of ended) {
+        metrics.allocationsEnded.inc({ reason: endReason });
+        if (endReason !== 'holder_lost') metrics.expiryLateness.observe(lateSeconds);
+      }
       await announce(ended);
       faultPoint('expire.5');
     },

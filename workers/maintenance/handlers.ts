@@ -15,6 +15,7 @@ import { type AutoExtendSettings, autoExtend } from './auto-extend.ts';
 import { expire } from './expire.ts';
 import { reconcile } from './reconcile.ts';
 import { tellAllExpiringSoon } from './tell-expiring-soon.ts';
+import { tellFreed } from './tell-freed.ts';
 
 export interface MaintenanceParts {
   readonly store: Store;
@@ -35,10 +36,7 @@ export interface MaintenanceParts {
 /** Which verb runs for which schedule: complete by its type. */
 export function createHandlers(parts: MaintenanceParts & { readonly capacity: CapacitySignal }): Record<MaintenanceJobName, JobHandler> {
   const { store, redis, prefix, capacity, metrics, logger } = parts;
-  const freed = async (change: CapacityChange) => {
-    await announce(redis, prefix, { availability: true, outbox: true, outcomes: [] }, logger);
-    await capacity.changed(change);
-  };
+  const freed = (change: CapacityChange) => tellFreed(parts, change);
   const told = () => announce(redis, prefix, { availability: false, outbox: true, outcomes: [] }, logger);
   const endings = {
     announce: (ended: readonly EndedAllocation[]) =>

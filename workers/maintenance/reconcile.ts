@@ -1,7 +1,6 @@
 import { requestOf } from '../../queues/jobs/allocate.ts';
 import { eventJob } from '../../queues/jobs/event.ts';
 import type { Producer } from '../../queues/producer.ts';
-import type { Logger } from '../../shared/logger.ts';
 import type { Metrics } from '../../shared/metrics.ts';
 import { claimArrived } from '../../shared/store/arrived-events.ts';
 import { readKnownRequests } from '../../shared/store/batch-rows.ts';
@@ -13,12 +12,15 @@ import { readRuns } from '../../shared/store/scheduled-runs.ts';
 import type { Store } from '../../shared/store/store.ts';
 import { tidyStrategies } from '../../shared/store/strategies.ts';
 import { claimUndecided, timeOutRequests, type UndecidedRequest } from '../../shared/store/undecided.ts';
+import { unsettledDevices } from '../../shared/store/unsettled-devices.ts';
+import { reviveEvents } from './revive-events.ts';
+import { showDeadLetters } from './show-dead-letters.ts';
+import { type TellParts, tellFreed } from './tell-freed.ts';
 
-export interface ReconcileParts {
+export interface ReconcileParts extends TellParts {
   readonly store: Store;
   readonly producer: Producer;
   readonly metrics: Metrics;
-  readonly logger: Logger;
   /** A request is looked after once its job had this long to run, s; `GRACE_S` unless said otherwise. */
   readonly graceSeconds?: number;
 }
@@ -42,17 +44,23 @@ export interface Reconciled {
   readonly timedOut: number;
   readonly eventsHandedOut: number;
   readonly jobsRevived: number;
+  readonly eventsRevived: number;
   readonly holdsRepaired: number;
   readonly reservationsClosed: number;
+  readonly devicesSettled: number;
   readonly usesReported: number;
+  /** Dead letters there are. */
+  readonly deadLetters: number;
   readonly holdsCheckedTo: string | null;
   readonly usageCheckedTo: string | null;
 }
 
 /**
  * Repairs what a lost Redis or a killed process left behind: pending requests without a job are handed out again, oldest
- * first; requests past their deadline are ended; events without a job are handed out again; jobs of a client that failed before there was a row are tried again;
- * devices say what their allocations say; reservations do not outlive their allocations; use that was not reported is. Running a request twice changes nothing, so a doubt is resolved by handing it out.
+ * first; requests past their deadline are ended; events without a job are handed out again; jobs of a client that failed before there was a row are tried again, and so are
+ * events whose last attempt fell into an outage; devices say what their allocations say; reservations do not outlive their
+ * allocations; nobody holds a device that is out of service; use that was not reported is. Running a request twice changes
+ * nothing, so a doubt is resolved by handing it out.
  */
 export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Promise<Readonly<Record<keyof Reconciled, unknown>>> {
   const timedOut = (await timeOutRequests(parts.store, BATCH)).length;
@@ -65,10 +73,16 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
   }
   const eventsHandedOut = await handOutEvents(parts);
   const jobsRevived = await reviveJobs(parts);
+  const eventsRevived = await reviveEvents(parts);
   const last = await lastResult(parts.store);
   const holds = await repairHolds(parts.store, checkedTo(last, 'holdsCheckedTo'), HOLDS);
-  const closed = await closeStuckReservations(parts.store, BATCH);
+  const { closed, freed } = await closeStuckReservations(parts.store, BATCH);
+  const regained = [...holds.repaired, ...freed];
+  if (regained.length > 0) await tellFreed(parts, { devices: regained });
+  const settled = await unsettledDevices(parts.store, parts.graceSeconds ?? GRACE_S, BATCH);
+  await parts.producer.settleDevices(settled);
   const usage = await repairUsage(parts.store, checkedTo(last, 'usageCheckedTo'), USES);
+  const deadLetters = await showDeadLetters(parts);
   await forgetUnstuck(parts.store);
   await tidy(parts);
   const repairs = {
@@ -76,12 +90,14 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
     timedOut,
     eventsHandedOut,
     jobsRevived,
+    eventsRevived,
     holdsRepaired: holds.repaired.length,
     reservationsClosed: closed.length,
+    devicesSettled: settled.length,
     usesReported: usage.repaired.length,
   };
-  note(parts, repairs, { devices: holds.repaired, reservations: closed, allocations: usage.repaired });
-  return { ...repairs, holdsCheckedTo: holds.checkedTo, usageCheckedTo: usage.checkedTo };
+  note(parts, repairs, { devices: [...holds.repaired, ...settled], reservations: closed, allocations: usage.repaired });
+  return { ...repairs, deadLetters, holdsCheckedTo: holds.checkedTo, usageCheckedTo: usage.checkedTo };
 }
 
 /** Repairs as they are counted in `scheduler_reconciled_total`. */
@@ -90,8 +106,10 @@ const COUNTED = {
   timedOut: 'request-timed-out',
   eventsHandedOut: 'event-handed-out',
   jobsRevived: 'job-revived',
+  eventsRevived: 'event-revived',
   holdsRepaired: 'hold-repaired',
   reservationsClosed: 'reservation-closed',
+  devicesSettled: 'device-settled',
   usesReported: 'use-reported',
 } as const satisfies Partial<Record<keyof Reconciled, string>>;
 

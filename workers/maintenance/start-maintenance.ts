@@ -43,7 +43,7 @@ export async function startMaintenance(deps: MaintenanceDependencies): Promise<{
     schedules: deps.schedules,
     everyMs: deps.keepEveryMs ?? 15_000,
     onLost: async () => {
-      await reconcile(deps, new AbortController().signal);
+      await reconcile({ ...deps, capacity }, new AbortController().signal);
     },
     logger,
   });
@@ -51,7 +51,7 @@ export async function startMaintenance(deps: MaintenanceDependencies): Promise<{
   const outages = afterOutage(
     redis,
     (deps.graceSeconds ?? GRACE_S) * 1_000 + 500,
-    () => reconcile(deps, new AbortController().signal),
+    () => reconcile({ ...deps, capacity }, new AbortController().signal),
     logger,
   );
   const worker = startQueueWorker({

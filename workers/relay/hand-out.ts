@@ -2,6 +2,7 @@ import { type DeliverPayload, MAX_DELIVERY_ROWS } from '../../queues/jobs/delive
 import { faultPoint } from '../../shared/fault-point.ts';
 import { handOutBilling, handOutUsage, handOutNotices as noteHandedOut } from '../../shared/store/hand-out.ts';
 import type { Store } from '../../shared/store/store.ts';
+import type { Tally } from './tally.ts';
 
 /** Where delivery jobs go. */
 export interface DeliveryQueue {
@@ -29,7 +30,7 @@ export const LOST_AFTER_MS = 30_000;
  * @returns whether there may be more to do at once
  * @throws STORE_UNAVAILABLE, QUEUE_UNAVAILABLE
  */
-export async function handOut(store: Store, queue: DeliveryQueue, lostAfterMs: number): Promise<boolean> {
+export async function handOut(store: Store, queue: DeliveryQueue, lostAfterMs: number, tally: Tally): Promise<boolean> {
   if ((await queue.waiting('delivery')) >= MAX_WAITING_JOBS) return false;
   const usage = await handOutUsage(store, BATCH, lostAfterMs);
   const billing = await handOutBilling(store, BATCH, lostAfterMs);
@@ -38,6 +39,8 @@ export async function handOut(store: Store, queue: DeliveryQueue, lostAfterMs: n
     ...inChunks(billing).map((ids): DeliverPayload => ({ kind: 'billing', ids })),
   ];
   if (payloads.length > 0) await deliverAll(queue, payloads);
+  tally.add('usageReports', usage.length);
+  tally.add('bills', billing.length);
   return usage.length === BATCH || billing.length === BATCH;
 }
 
@@ -53,10 +56,11 @@ async function deliverAll(queue: DeliveryQueue, payloads: readonly DeliverPayloa
  * @returns whether there may be more to do at once
  * @throws STORE_UNAVAILABLE, QUEUE_UNAVAILABLE
  */
-export async function handOutNotices(store: Store, queue: DeliveryQueue, lostAfterMs: number): Promise<boolean> {
+export async function handOutNotices(store: Store, queue: DeliveryQueue, lostAfterMs: number, tally: Tally): Promise<boolean> {
   if ((await queue.waiting('notice')) >= MAX_WAITING_JOBS) return false;
   const notices = await noteHandedOut(store, BATCH, lostAfterMs);
   if (notices.length > 0) await queue.deliver(inChunks(notices).map((ids): DeliverPayload => ({ kind: 'notice', ids })));
+  tally.add('notices', notices.length);
   return notices.length === BATCH;
 }
 

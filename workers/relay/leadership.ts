@@ -12,6 +12,7 @@ export interface LeadershipOptions {
   /** How long a leader that died is waited for. */
   readonly termMs: number;
   readonly onElected: () => void;
+  readonly onLost: () => void;
 }
 
 /** Of several processes asking for the same lease, one leads. */
@@ -28,6 +29,7 @@ export interface Leadership {
 export function standForLeadership(options: LeadershipOptions): Leadership {
   const { store, logger, lease, holder, termMs } = options;
   let heldUntil = 0;
+  let told = false;
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
 
@@ -35,16 +37,23 @@ export function standForLeadership(options: LeadershipOptions): Leadership {
 
   const ask = async (): Promise<void> => {
     const askedAt = performance.now();
-    const led = leads();
     try {
       heldUntil = (await takeLease(store, lease, holder, termMs)) ? askedAt + termMs : 0;
-      if (leads() && !led) options.onElected();
-      if (leads() !== led) logger.info({ lease, holder }, led ? 'another process leads now' : 'this process leads now');
     } catch (error) {
       logger.warn({ lease, err: error }, `the lease could not be renewed: ${messageOf(error)}`);
     }
+    tell();
     if (!closed) timer = setTimeout(next, termMs / 3);
   };
+
+  function tell(): void {
+    if (leads() === told || closed) return;
+    told = leads();
+    if (told) options.onElected();
+    else options.onLost();
+    logger.info({ lease, holder }, told ? 'this process leads now' : 'this process leads no longer');
+  }
+
   let asking = ask();
   const next = () => {
     asking = ask();

@@ -1,3 +1,4 @@
+import { createJobCounter } from '../../queues/count-jobs.ts';
 import { createProducer } from '../../queues/producer.ts';
 import type { Config } from '../../shared/config.ts';
 import { createLogger, type Logger } from '../../shared/logger.ts';
@@ -35,9 +36,21 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
   const producer = createProducer({ redis, prefix, maxWaitingJobs: config.MAX_WAITING_JOBS, logger });
   life.onClose('producer', producer.close);
   const deliveries = deliveryQueueOf(producer, redis, prefix);
+  const jobs = createJobCounter(redis, prefix);
+  life.onClose('counter of jobs', jobs.close);
 
   const broker = { url: config.RABBITMQ_URL };
-  const relay = await startRelay({ store, deliveries, subscriber, prefix, logger, metrics, broker });
+  const relay = await startRelay({
+    store,
+    deliveries,
+    jobs,
+    subscriber,
+    prefix,
+    logger,
+    metrics,
+    broker,
+    schedule: { redisAddress: address, redis, metrics },
+  });
   life.onClose('relay', relay.close);
 
   const health = () => ({ broker: ['ready', 'off', 'blocked'].includes(relay.brokerState()) });

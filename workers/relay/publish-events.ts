@@ -21,10 +21,16 @@ const REFUSED_PAUSE = { baseMs: 1_000, maxMs: 60_000 };
  * When RabbitMQ is away nothing is noted against the rows; they wait.
  *
  * @param lookAgain  asks for another round soon, together with what is written until then
+ * @param left       is told how many have left
  * @returns whether there may be more to do at once
  * @throws STORE_UNAVAILABLE
  */
-export async function publishEvents(store: Store, publisher: Publisher, lookAgain: () => void): Promise<boolean> {
+export async function publishEvents(
+  store: Store,
+  publisher: Publisher,
+  lookAgain: () => void,
+  left: (count: number) => void = () => undefined,
+): Promise<boolean> {
   const state = publisher.state();
   if (state === 'off') return (await setAsideEvents(store, BATCH)) === BATCH;
   if (state !== 'ready') return false;
@@ -35,6 +41,7 @@ export async function publishEvents(store: Store, publisher: Publisher, lookAgai
   faultPoint('publish.2');
   await noteOutcomes(store, events, outcomes);
   faultPoint('publish.3');
+  left(outcomes.filter(({ kind }) => kind === 'confirmed').length);
   if (outcomes.some(({ kind }) => kind === 'unavailable')) return false;
   if (events.length >= FEW) return true;
   // Later events of the same keys may be there, but are not worth a look of their own.

@@ -1,16 +1,18 @@
 import { randomUUID } from 'node:crypto';
+import type { JobCounter } from '../../queues/count-jobs.ts';
 import { type BrokerState, createPublisher, type PublisherOptions } from '../../shared/broker/publisher.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Metrics } from '../../shared/metrics.ts';
 import type { RedisClient } from '../../shared/run/redis.ts';
-import { countPending } from '../../shared/store/outbox.ts';
+import { watchPause } from '../../shared/store/pause-watch.ts';
 import type { Store } from '../../shared/store/store.ts';
-import { type DeliveryQueue, handOut, handOutNotices, LOST_AFTER_MS } from './hand-out.ts';
+import { type ClusterGauges, gauge } from './gauge.ts';
+import { type DeliveryQueue, LOST_AFTER_MS } from './hand-out.ts';
 import { standForLeadership } from './leadership.ts';
+import { startOutboxLoops } from './outbox-loops.ts';
 import { onOutboxSignal } from './outbox-signal.ts';
-import { publishEvents } from './publish-events.ts';
 import { startRoundLoop } from './round-loop.ts';
-import { createTellWaiting } from './tell-waiting.ts';
+import { type ScheduleParts, scheduleLooks } from './scheduled-looks.ts';
 import { createWake } from './wake.ts';
 
 /** What the relay works with. Times in ms. */
@@ -22,13 +24,16 @@ export interface RelayDependencies {
   /** Prefix of the channel. */
   readonly prefix: string;
   readonly logger: Logger;
-  readonly metrics: Pick<Metrics, 'outboxPending' | 'outboxPublished'>;
+  readonly metrics: ClusterGauges & Pick<Metrics, 'outboxPublished'>;
+  readonly jobs: JobCounter;
   readonly broker: Pick<PublisherOptions, 'url' | 'confirmTimeoutMs' | 'heartbeatSeconds' | 'connectTimeoutMs' | 'backoff'>;
   /** Longest time without a look at the outbox. */
   readonly netMs?: number;
   /** How long a relay that died is waited for. */
   readonly leaseTermMs?: number;
   readonly lostAfterMs?: number;
+  /** Where it keeps its schedule and takes its ticks; left out: it looks by itself only, and no run is listed. */
+  readonly schedule?: ScheduleParts;
 }
 
 /** A running relay. */
@@ -43,17 +48,9 @@ export interface Relay {
 const SECOND = 1_000;
 const COUNT_EVERY_MS = 15 * SECOND;
 
-/** Commits of this long share a round: nobody waits for an event or a bill, but the database has grants to make. */
-const GATHER_MS = 100;
-
-/** People read slower than that: what happens within this long is handed out together. */
-const GATHER_NOTICES_MS = 500;
-
-const CHANNELS = ['event', 'usage', 'notice'];
-
 /**
  * Starts the relay: outbox to RabbitMQ and to the delivery jobs. Any number may run; one leads, the others wait.
- * Events, deliveries and notices go in loops of their own, so that a broker that hangs never holds up a bill.
+ * While the job `outbox-relay` is paused nothing leaves, whatever rings: rows wait in Postgres.
  */
 export async function startRelay(dependencies: RelayDependencies): Promise<Relay> {
   const { store, logger, metrics, netMs = SECOND, lostAfterMs = LOST_AFTER_MS } = dependencies;
@@ -64,8 +61,13 @@ export async function startRelay(dependencies: RelayDependencies): Promise<Relay
     wakes.deliveries.ring();
     wakes.notices.ring();
   };
+  const { schedule } = dependencies;
+  const looks =
+    schedule &&
+    (await scheduleLooks({ ...dependencies, ...schedule, leads: () => leadership.leads(), look: (force) => loops.look(force) }));
   const publisher = await createPublisher({ ...dependencies.broker, name: `relay ${id}`, logger, metrics, onReady: wakes.events.ring });
   const stopListening = onOutboxSignal(dependencies.subscriber, dependencies.prefix, logger, wakeAll);
+  const pause = await watchPause(store, 'outbox-relay', logger);
   const leadership = standForLeadership({
     store,
     logger,
@@ -75,60 +77,44 @@ export async function startRelay(dependencies: RelayDependencies): Promise<Relay
     onElected: () => {
       wakeAll();
       wakes.count.ring();
+      looks?.lead();
+    },
+    onLost: () => looks?.follow(),
+  });
+  const loops = startOutboxLoops({
+    store,
+    publisher,
+    deliveries: dependencies.deliveries,
+    wakes,
+    logger,
+    netMs,
+    lostAfterMs,
+    mayRun: leadership.leads,
+    paused: pause.paused,
+  });
+  const counting = startRoundLoop({
+    logger,
+    name: 'count',
+    wake: wakes.count,
+    netMs: COUNT_EVERY_MS,
+    gatherMs: SECOND,
+    mayRun: () => true,
+    round: async () => {
+      await gauge(store, dependencies.jobs, metrics, leadership.leads());
+      return false;
     },
   });
-  const tellWaiting = createTellWaiting(store);
-  const common = { logger, netMs, gatherMs: GATHER_MS, mayRun: leadership.leads };
-  const loops = [
-    startRoundLoop({
-      ...common,
-      name: 'events',
-      wake: wakes.events,
-      round: () => (isAway(publisher.state()) ? tellWaiting() : publishEvents(store, publisher, wakes.events.ring)),
-    }),
-    startRoundLoop({
-      ...common,
-      name: 'deliveries',
-      wake: wakes.deliveries,
-      round: () => handOut(store, dependencies.deliveries, lostAfterMs),
-    }),
-    startRoundLoop({
-      ...common,
-      name: 'notices',
-      wake: wakes.notices,
-      gatherMs: GATHER_NOTICES_MS,
-      round: () => handOutNotices(store, dependencies.deliveries, lostAfterMs),
-    }),
-    startRoundLoop({
-      ...common,
-      name: 'count',
-      wake: wakes.count,
-      netMs: COUNT_EVERY_MS,
-      mayRun: () => true,
-      round: () => gauge(store, metrics, leadership.leads()),
-    }),
-  ];
   return {
     id,
     leads: leadership.leads,
     brokerState: () => publisher.state(),
     close: async () => {
       stopListening();
-      await Promise.all(loops.map((loop) => loop.close()));
+      await looks?.close();
+      await Promise.all([loops.close(), counting.close()]);
+      await pause.close();
       await leadership.close();
       await publisher.close();
     },
   };
-}
-
-/** Whether events have to wait. */
-function isAway(state: BrokerState): boolean {
-  return state !== 'ready' && state !== 'off';
-}
-
-/** The leader counts for all, so that a sum over processes is right. */
-async function gauge(store: Store, metrics: RelayDependencies['metrics'], leads: boolean): Promise<boolean> {
-  const pending = leads ? await countPending(store) : new Map<string, number>();
-  for (const channel of CHANNELS) metrics.outboxPending.set({ channel }, pending.get(channel) ?? 0);
-  return false;
 }

@@ -3,6 +3,7 @@ import { type ReservationJobName, reservationsPayload } from '../../queues/jobs/
 import { RESERVE, reservePayload } from '../../queues/jobs/reserve.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Metrics } from '../../shared/metrics.ts';
+import { beginsSoon } from '../../shared/reservation/begins-soon.ts';
 import { announce } from '../../shared/run/announce.ts';
 import { checked, type JobHandler } from '../../shared/run/queue-worker.ts';
 import type { RedisClient } from '../../shared/run/redis.ts';
@@ -52,7 +53,9 @@ export function createReserveHandlers({ store, redis, prefix, rules, logger }: R
     [RESERVE]: checked(reservePayload, async (payload) => {
       const outcome = await reserveFor(store, rules, payload);
       const outcomes = payload.replyTo === undefined ? [] : [{ replyTo: payload.replyTo, id: payload.reservationId, outcome }];
-      await announce(redis, prefix, { availability: false, outbox: outcome.status === 'reserved', outcomes }, logger);
+      const booked = outcome.status === 'reserved';
+      const availability = booked && beginsSoon({ startsAt: payload.asked.reservedStartTime });
+      await announce(redis, prefix, { availability, outbox: booked, outcomes }, logger);
       return outcome;
     }),
   };

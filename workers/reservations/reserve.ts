@@ -1,5 +1,6 @@
 import type { BookedReservation, ReserveJobOutcome, ReservePayload } from '../../queues/jobs/reserve.ts';
 import { bookSeries, type SeriesRules } from '../../shared/store/book-series.ts';
+import { tenantOfUser } from '../../shared/store/requests.ts';
 import type { ReservationRecord } from '../../shared/store/reservation-rows.ts';
 import { reserve } from '../../shared/store/reserve.ts';
 import type { Store } from '../../shared/store/store.ts';
@@ -10,7 +11,8 @@ import type { Store } from '../../shared/store/store.ts';
  * @throws SchedulerError STORE_UNAVAILABLE, OVERLOADED; the queue tries again
  */
 export async function reserveFor(store: Store, rules: SeriesRules, payload: ReservePayload): Promise<ReserveJobOutcome> {
-  const { reservationId, userId, tenantId, tier } = payload;
+  const { reservationId, userId, tier } = payload;
+  const tenantId = payload.tenantId ?? (await tenantOfUser(store, userId)) ?? null;
   const { reservedStartTime, recurrence, ...wanted } = payload.asked;
   const traceId = payload.traceId ?? null;
   if (recurrence === undefined) {

@@ -1,7 +1,7 @@
 import type { BalanceFact, QuotaFact } from '../../shared/allocation/facts.ts';
 import { faultPoint } from '../../shared/fault-point.ts';
 import type { ReservationRecord } from '../../shared/store/reservation-rows.ts';
-import { type StartOutcome, type StartPolicy, startReservation } from '../../shared/store/start-reservation.ts';
+import { type Start, type StartPolicy, startReservation } from '../../shared/store/start-reservation.ts';
 import { dueReservations } from '../../shared/store/sweep-reservations.ts';
 import { noteFaultOf, type SweepParts } from './sweep.ts';
 
@@ -9,7 +9,7 @@ export interface StartParts extends SweepParts {
   readonly quotaOf: (userId: string, options: { deadlineMs: number; traceId: string | undefined }) => Promise<QuotaFact>;
   readonly balanceOf: (userId: string, options: { deadlineMs: number; traceId: string | undefined }) => Promise<BalanceFact>;
   readonly policy: StartPolicy;
-  readonly onOutcome: (outcome: StartOutcome) => void;
+  readonly onOutcome: (outcome: Start) => void;
 }
 
 /** Reservations looked at together: their facts are gathered at once. */
@@ -76,7 +76,10 @@ async function startOne(parts: StartParts, { reservation, facts }: Gathering): P
     faultPoint('start.6');
     parts.onOutcome(outcome);
     if (outcome.kind === 'failed' || outcome.kind === 'handed-over')
-      parts.logger.warn({ reservationId: reservation.reservationId, ...outcome }, 'a reservation could not begin');
+      parts.logger.warn(
+        { reservationId: reservation.reservationId, ...outcome, ended: outcome.ended.length },
+        'a reservation could not begin',
+      );
     return outcome.kind === 'started';
   } catch (error) {
     await noteFaultOf(parts, reservation.reservationId, error, 'start');

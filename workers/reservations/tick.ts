@@ -4,8 +4,8 @@ import { faultPoint } from '../../shared/fault-point.ts';
 import type { Metrics } from '../../shared/metrics.ts';
 import type { Strategy } from '../../shared/placement/strategy.ts';
 import type { EndedAllocation, Ending } from '../../shared/store/end-allocations.ts';
-import type { StartOutcome } from '../../shared/store/start-reservation.ts';
-import { EXPIRE, endNoShows, REMIND, upSince } from '../../shared/store/sweep-reservations.ts';
+import type { Start } from '../../shared/store/start-reservation.ts';
+import { endNoShows, expireUnbegun, REMIND, upSince } from '../../shared/store/sweep-reservations.ts';
 import { type StartParts, startDue } from './start-due.ts';
 import { sweep } from './sweep.ts';
 
@@ -39,33 +39,40 @@ export type TickResult = {
 export async function tick(parts: TickParts, signal: AbortSignal): Promise<TickResult> {
   const { store, metrics, ending, noShowSeconds } = parts;
   const since = await upSince(store, parts.job);
-  const freed: EndedAllocation[] = [];
-  const handedOver: string[] = [];
+  const freed = { devices: [] as string[], allocations: [] as string[], requests: [] as string[] };
   const count = (change: string, by: number) => metrics.reservations.inc({ change }, by);
-  const expired = await sweep(parts, EXPIRE, signal);
+  const onEnded = (ended: readonly EndedAllocation[]) => {
+    for (const { allocationId, deviceId, endReason } of ended) {
+      metrics.allocationsEnded.inc({ reason: endReason });
+      freed.devices.push(deviceId);
+      freed.allocations.push(allocationId);
+    }
+  };
+  const unbegun = expireUnbegun((deviceIds) => freed.devices.push(...deviceIds));
+  const expired = await sweep(parts, unbegun, signal);
   const noShow = endNoShows({
     afterSeconds: noShowSeconds,
     upSince: since,
     ending,
-    onEnded: (ended) => {
-      metrics.allocationsEnded.inc({ reason: 'no_show' }, ended.length);
-      freed.push(...ended);
-    },
+    onEnded,
   });
   const noShows = noShowSeconds === 0 ? 0 : await sweep(parts, noShow, signal);
   const policy = { ...parts.policy, strategy: parts.strategy(), ending, patienceSeconds: noShowSeconds, upSince: since };
-  const onOutcome = (outcome: StartOutcome) => {
+  let dealtWith = 0;
+  const onOutcome = (outcome: Start) => {
     count(outcome.kind, 1);
-    if (outcome.kind === 'handed-over') handedOver.push(outcome.queueId);
+    if (outcome.kind !== 'passed') dealtWith += 1;
+    if (outcome.kind === 'handed-over') freed.requests.push(outcome.queueId);
+    if (outcome.left !== null) freed.devices.push(outcome.left);
+    onEnded(outcome.ended);
   };
   const started = await startDue({ ...parts, policy, onOutcome }, signal);
   const reminded = await sweep(parts, REMIND, signal);
   count('expired', expired);
   count('reminded', reminded);
   count('no-show', noShows);
-  if (expired + noShows + started + reminded + handedOver.length > 0) {
-    const devices = freed.map(({ deviceId }) => deviceId);
-    await parts.announce({ devices, allocations: freed.map(({ allocationId }) => allocationId), requests: handedOver });
+  if (expired + noShows + dealtWith + reminded > 0) {
+    await parts.announce(freed);
     faultPoint('start.7');
   }
   return { expired, noShows, started, reminded, upSince: since.toISOString() };

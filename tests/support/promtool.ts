@@ -1,0 +1,16 @@
+import { spawnSync } from 'node:child_process';
+import type { Installable } from '../../scripts/services/install.ts';
+import { programPath } from '../../scripts/services/run.ts';
+
+/** Prometheus' own checker; the package brings it along. The set-up of the tests installs it. */
+export const PROMTOOL: Installable = {
+  name: 'promtool',
+  packages: { apt: 'prometheus', brew: 'prometheus' },
+  hasPrograms: () => programPath('promtool') !== undefined,
+};
+
+/** Runs promtool. @returns its exit code and everything it said */
+export function promtool(args: readonly string[], input = ''): { readonly code: number | null; readonly said: string } {
+  const { status, stdout, stderr } = spawnSync('promtool', args, { input, encoding: 'utf8' });
+  return { code: status, said: `${stdout}${stderr}` };
+}

@@ -1,0 +1,54 @@
+import type { FailedEvent } from '../../queues/jobs/event.ts';
+import type { Producer } from '../../queues/producer.ts';
+import { deadTopicOf } from '../../shared/consumed/topics.ts';
+import { SchedulerError } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/logger.ts';
+import { answerEvent } from '../../shared/store/event-effects.ts';
+import type { Store } from '../../shared/store/store.ts';
+
+/** Failed events looked at in one run. */
+const FAILED_EVENTS = 500;
+
+/** BullMQ's words for a job that took its workers with it, or was started far too often. */
+const KILLS = /more than allowable limit/;
+
+interface ReviveParts {
+  readonly store: Store;
+  readonly producer: Producer;
+  readonly logger: Logger;
+}
+
+/**
+ * Enqueues events again whose last attempt fell into an outage: nobody gave them up. One that killed its workers would only go on
+ * killing them; it goes to the dead letters. While too many events wait the rest is left for the next run.
+ *
+ * @returns how many were looked after
+ * @throws SchedulerError STORE_UNAVAILABLE, QUEUE_UNAVAILABLE
+ */
+export async function reviveEvents(parts: ReviveParts): Promise<number> {
+  let revived = 0;
+  for (const event of await parts.producer.unburiedEvents(FAILED_EVENTS)) {
+    if (KILLS.test(event.reason)) await bury(parts, event);
+    else if (!(await enqueued(parts.producer, event))) break;
+    revived += 1;
+  }
+  return revived;
+}
+
+async function enqueued(producer: Producer, { payload }: FailedEvent): Promise<boolean> {
+  try {
+    await producer.event(payload);
+    return true;
+  } catch (error) {
+    if (error instanceof SchedulerError && error.code === 'OVERLOADED') return false;
+    throw error;
+  }
+}
+
+/** Told before the job is forgotten: whoever dies in between tells it twice, not never. */
+async function bury({ store, producer, logger }: ReviveParts, { payload, reason }: FailedEvent): Promise<void> {
+  const { eventId, topic, action } = payload;
+  logger.error({ eventId, topic, reason }, 'an event of another service was given up');
+  await store.transaction((tx) => answerEvent(tx, deadTopicOf(topic), eventId, { consumedEventId: eventId, topic, action, reason }));
+  await producer.dropEvent(payload);
+}
