@@ -64,7 +64,8 @@ async function killAt(bench: KillBench, lane: Lane, point: FaultPoint): Promise<
 async function isDone({ wired }: KillBench, { leaves }: Lane, userId: string): Promise<void> {
   const [allocation] = await wired.store.prisma.allocation.findMany({ where: { userId } });
   expect(allocation?.status === 'allocated' ? 'live' : allocation && 'ended').toBe(leaves);
-  const active = await wired.redis.keys(`${wired.prefix}:*:active`);
+  // The jobs of the relay only count; the next relay takes them when it may.
+  const active = (await wired.redis.keys(`${wired.prefix}:*:active`)).filter((key) => !key.endsWith(':relay:active'));
   expect(active).toEqual([]);
 }
 

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { connect } from 'amqplib';
 import { RESERVATION_SCHEDULES } from '../../queues/schedules.ts';
 import { CONSUMED_QUEUES } from '../../shared/consumed/topics.ts';
+import { EVENT_EXCHANGE } from '../../shared/events.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { insertRequest } from '../../shared/store/requests.ts';
 import { startAllocation } from '../../workers/allocation/start-allocation.ts';
@@ -120,13 +121,15 @@ const consume: Lane = {
   arrange: async (bench, userId) => void (await bench.grant(userId)),
   whenUp: async ({ wired }, userId) => {
     const { deviceId } = await wired.store.prisma.allocation.findFirstOrThrow({ where: { userId } });
-    const other = await openListenerBench(wired);
-    await other.publish('device.maintenance', { deviceId });
-    await other.close();
+    const connection = await connect(rabbitmqUrl());
+    const channel = await connection.createConfirmChannel();
+    channel.publish(EVENT_EXCHANGE, 'device.maintenance', Buffer.from(JSON.stringify({ deviceId })), { messageId: randomUUID() });
+    await channel.waitForConfirms();
+    await connection.close();
   },
   takeOver: async ({ wired }) => {
     const other = await openListenerBench(wired);
-    const listener = await startListener({ ...other.deps, queuePrefix: QUEUES, timing: QUICK });
+    const listener = await startListener({ ...other.deps, broker: { url: rabbitmqUrl() }, queuePrefix: QUEUES, timing: QUICK });
     return {
       close: async () => {
         await listener.close();
