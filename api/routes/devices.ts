@@ -7,6 +7,7 @@ import { deviceBody } from '../device-schema.ts';
 import { success, successOf } from '../envelope.ts';
 import { invalidFields } from '../error-handler.ts';
 import { type Api, errorAnswers, idParams, noBody, noQuery } from '../route-schema.ts';
+import { settleDevices } from '../settle-devices.ts';
 
 const OTHER_TENANT = 'The device belongs to another tenant.';
 
@@ -42,7 +43,7 @@ export function deviceRoutes(api: Api, deps: ServerDeps): void {
         if (change === 'foreign') throw new SchedulerError('FORBIDDEN', { messages: [OTHER_TENANT] });
         await deps.available.evict();
         if (name === 'activate') await deps.capacity.changed({ devices: [id] });
-        else await deps.producer.settleDevices([id.toLowerCase()]);
+        else await settleDevices(deps, [id.toLowerCase()]);
         return success(request, { id });
       },
     });
@@ -76,7 +77,7 @@ function putDevice(api: Api, deps: ServerDeps): void {
       const { created, down, foreign } = await upsertDevices(deps.store, [JSON.stringify(device)], ownershipOf(request.caller));
       if (foreign.length > 0) throw new SchedulerError('FORBIDDEN', { messages: [OTHER_TENANT] });
       await deps.available.evict();
-      await deps.producer.settleDevices(down);
+      await settleDevices(deps, down);
       await deps.capacity.changed({ devices: [id] });
       return reply.code(created === 1 ? 201 : 200).send(success(request, { id, created: created === 1 }));
     },

@@ -11,6 +11,7 @@ import { success, successOf } from '../envelope.ts';
 import { importDevices } from '../import-devices.ts';
 import { withModestHeap } from '../modest-heap.ts';
 import { type Api, errorAnswers, noQuery } from '../route-schema.ts';
+import { settleDevices } from '../settle-devices.ts';
 
 const report = z.object({
   received: z.int(),
@@ -22,7 +23,7 @@ const report = z.object({
 
 /** `POST /scheduler/devices/import`: a whole fleet, one JSON document a line. */
 export function importRoutes(api: Api, deps: ServerDeps): void {
-  const parts = { store: deps.store, settle: deps.producer.settleDevices };
+  const parts = { store: deps.store, settle: (deviceIds: readonly string[]) => settleDevices(deps, deviceIds) };
   api.post(
     '/scheduler/devices/import',
     {

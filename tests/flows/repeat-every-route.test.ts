@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Answer, type ApiBench, type ApiServer, asService, openApiBench } from '../support/api-bench.ts';
+import { eventually } from '../support/eventually.ts';
 
 let bench: ApiBench;
 let api: ApiServer;
@@ -126,8 +127,9 @@ async function routes(): Promise<string[]> {
   return all.filter((route) => /^(POST|PUT) /.test(route));
 }
 
-/** How much there is of everything: what is done twice shows here. */
+/** How much there is of everything once all that was accepted is decided: what is done twice shows here. */
 async function counts(): Promise<unknown> {
+  await eventually(async () => expect(await bench.store.prisma.request.count({ where: { status: 'pending' } })).toBe(0));
   return bench.store.prisma.$queryRaw`
     SELECT (SELECT count(*)::int FROM allocations) AS allocations, (SELECT count(*)::int FROM requests) AS requests,
       (SELECT count(*)::int FROM reservations) AS reservations, (SELECT count(*)::int FROM devices) AS devices,
