@@ -1,5 +1,6 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, type ReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { CSV_COLUMNS, readCsvLine, readHeader } from './csv-line.ts';
 import type { TraceEntry } from './recorded-request.ts';
@@ -39,8 +40,9 @@ const isSwf = (file: string) => /\.swf(\.gz)?$/i.test(file);
 
 /** The lines of a file, unpacked, whatever ends them. Own code, because readline loses the errors of its input. */
 async function* linesOf(file: string): AsyncGenerator<string> {
+  const packed = await isGzip(file);
   const bytes = createReadStream(file);
-  const input: AsyncIterable<Buffer> = (await isGzip(file)) ? bytes.compose(createGunzip()) : bytes;
+  const input: AsyncIterable<Buffer> = packed ? unpacked(bytes) : bytes;
   const decoder = new TextDecoder(); // drops a byte order mark as well
   let rest = '';
   for await (const chunk of input) {
@@ -49,6 +51,11 @@ async function* linesOf(file: string): AsyncGenerator<string> {
     for (const part of parts) yield part.replace(/\r$/, '');
   }
   if (rest !== '') yield rest.replace(/\r$/, '');
+}
+
+/** What goes wrong with either stream reaches the reader, also when it does before anybody reads; with `compose` it escapes then. */
+function unpacked(bytes: ReadStream): AsyncIterable<Buffer> {
+  return pipeline(bytes, createGunzip(), () => undefined);
 }
 
 async function isGzip(file: string): Promise<boolean> {

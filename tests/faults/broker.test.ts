@@ -13,7 +13,7 @@ let bench: ListenerBench;
 
 beforeAll(async () => {
   broker = await ownRabbitmq();
-});
+}, WHOLE_MS);
 
 afterAll(() => broker.remove());
 
@@ -28,6 +28,8 @@ afterEach(async () => {
 });
 
 const PATIENCE_MS = 40_000;
+/** A broker takes its time to start on a busy machine. */
+const WHOLE_MS = 180_000;
 
 async function untilCounted(userId: string, failures: number): Promise<void> {
   await eventually(
@@ -51,59 +53,67 @@ async function withChannel<T>(work: (channel: ConfirmChannel, connection: Channe
 }
 
 describe('a RabbitMQ', () => {
-  test('killed between the delivery of an event and its acknowledgement delivers it again, and it counts once', async () => {
-    const [reached, mayGoOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-    const taken: string[] = [];
-    const event = async (payload: EventPayload) => {
-      await wired.producer.event(payload);
-      taken.push(payload.eventId);
-      reached.resolve();
-      if (taken.length === 1) await mayGoOn.promise;
-    };
-    const listener = await bench.start({ producer: { ...wired.producer, event } });
-    const userId = `user-${randomUUID()}`;
-    const eventId = await bench.publish('billing.payment_failed', { userId });
-    await reached.promise;
-    await broker.kill();
-    await eventually(() => expect(listener.isListening()).toBe(false), PATIENCE_MS);
-    mayGoOn.resolve();
-    await broker.start();
-    await eventually(() => expect(taken).toEqual([eventId, eventId]), PATIENCE_MS);
-    await withChannel(async (channel) => {
-      await eventually(async () => expect(await left(channel)).toBe(0), PATIENCE_MS);
-      channel.publish(`${bench.queuePrefix}.events`, 'billing.payment_failed', Buffer.from(JSON.stringify({ userId })), {
-        persistent: true,
+  test(
+    'killed between the delivery of an event and its acknowledgement delivers it again, and it counts once',
+    async () => {
+      const [reached, mayGoOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      const taken: string[] = [];
+      const event = async (payload: EventPayload) => {
+        await wired.producer.event(payload);
+        taken.push(payload.eventId);
+        reached.resolve();
+        if (taken.length === 1) await mayGoOn.promise;
+      };
+      const listener = await bench.start({ producer: { ...wired.producer, event } });
+      const userId = `user-${randomUUID()}`;
+      const eventId = await bench.publish('billing.payment_failed', { userId });
+      await reached.promise;
+      await broker.kill();
+      await eventually(() => expect(listener.isListening()).toBe(false), PATIENCE_MS);
+      mayGoOn.resolve();
+      await broker.start();
+      await eventually(() => expect(taken).toEqual([eventId, eventId]), PATIENCE_MS);
+      await withChannel(async (channel) => {
+        await eventually(async () => expect(await left(channel)).toBe(0), PATIENCE_MS);
+        channel.publish(`${bench.queuePrefix}.events`, 'billing.payment_failed', Buffer.from(JSON.stringify({ userId })), {
+          persistent: true,
+        });
+        await channel.waitForConfirms();
       });
-      await channel.waitForConfirms();
-    });
-    await untilCounted(userId, 2);
-  });
+      await untilCounted(userId, 2);
+    },
+    WHOLE_MS,
+  );
 
-  test('short of memory holds up no event; what cannot be read is in the dead letters once it may be written', async () => {
-    const first = await bench.start();
-    await first.close();
-    const userId = `user-${randomUUID()}`;
-    const malformed = await bench.publish('billing.payment_failed', { amount: 1 });
-    for (const _event of [1, 2, 3]) await bench.publish('billing.payment_failed', { userId });
-    const buried = await withChannel(async (channel, connection) => {
-      const letters: string[] = [];
-      const { queue } = await channel.assertQueue('', { exclusive: true });
-      await channel.bindQueue(queue, 'cloudphone.dlx', `${bench.queuePrefix}.#`);
-      await channel.consume(queue, (letter) => letter !== null && letters.push(letter.properties.messageId), { noAck: true });
-      const blocked = new Promise((resolve) => connection.once('blocked', resolve));
-      await broker.beShortOfMemory(true);
-      // Told to those who publish only.
-      channel.publish(`${bench.queuePrefix}.events`, 'nobody.listens', Buffer.from('{}'));
-      await blocked;
-      const listener = await bench.start();
-      await untilCounted(userId, 3);
-      expect([letters, listener.isListening()]).toEqual([[], true]);
-      await broker.beShortOfMemory(false);
-      await eventually(() => expect(letters).toEqual([malformed]), PATIENCE_MS);
-      await listener.close();
-      expect(await left(channel)).toBe(0);
-      return letters;
-    });
-    expect(buried).toEqual([malformed]);
-  });
+  test(
+    'short of memory holds up no event; what cannot be read is in the dead letters once it may be written',
+    async () => {
+      const first = await bench.start();
+      await first.close();
+      const userId = `user-${randomUUID()}`;
+      const malformed = await bench.publish('billing.payment_failed', { amount: 1 });
+      for (const _event of [1, 2, 3]) await bench.publish('billing.payment_failed', { userId });
+      const buried = await withChannel(async (channel, connection) => {
+        const letters: string[] = [];
+        const { queue } = await channel.assertQueue('', { exclusive: true });
+        await channel.bindQueue(queue, 'cloudphone.dlx', `${bench.queuePrefix}.#`);
+        await channel.consume(queue, (letter) => letter !== null && letters.push(letter.properties.messageId), { noAck: true });
+        const blocked = new Promise((resolve) => connection.once('blocked', resolve));
+        await broker.beShortOfMemory(true);
+        // Told to those who publish only.
+        channel.publish(`${bench.queuePrefix}.events`, 'nobody.listens', Buffer.from('{}'));
+        await blocked;
+        const listener = await bench.start();
+        await untilCounted(userId, 3);
+        expect([letters, listener.isListening()]).toEqual([[], true]);
+        await broker.beShortOfMemory(false);
+        await eventually(() => expect(letters).toEqual([malformed]), PATIENCE_MS);
+        await listener.close();
+        expect(await left(channel)).toBe(0);
+        return letters;
+      });
+      expect(buried).toEqual([malformed]);
+    },
+    WHOLE_MS,
+  );
 });
