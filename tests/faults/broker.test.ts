@@ -7,6 +7,10 @@ import { type ListenerBench, openListenerBench } from '../support/listener-bench
 import { type OwnRabbitmq, ownRabbitmq } from '../support/own-rabbitmq.ts';
 import { type Wired, wire } from '../support/wire.ts';
 
+const PATIENCE_MS = 40_000;
+/** A broker takes its time to start on a busy machine. */
+const WHOLE_MS = 180_000;
+
 let broker: OwnRabbitmq;
 let wired: Wired;
 let bench: ListenerBench;
@@ -26,10 +30,6 @@ afterEach(async () => {
   await bench.close();
   await wired.close();
 });
-
-const PATIENCE_MS = 40_000;
-/** A broker takes its time to start on a busy machine. */
-const WHOLE_MS = 180_000;
 
 async function untilCounted(userId: string, failures: number): Promise<void> {
   await eventually(
