@@ -116,7 +116,8 @@ describe('the relay through faults', () => {
     await writeOutbox(bench.store, steps(2, 2));
     expect(relay.leads()).toBe(false);
     await allDelivered(4);
-    expect(relay.leads()).toBe(true);
+    // With so short a term a busy machine loses the lead for a moment.
+    await eventually(() => expect(relay.leads()).toBe(true));
   });
 
   test('killed between publishing and noting it: the events leave again, the same ids and the same bodies', async () => {
