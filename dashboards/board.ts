@@ -32,7 +32,14 @@ export function createBoard(queues: readonly Queue[], logger: Logger): FastifyPl
     serverAdapter,
     options: {
       uiBasePath: dirname(createRequire(import.meta.url).resolve('@bull-board/ui/package.json')),
-      uiConfig: { boardTitle: 'Queues', boardLogo: { path: '' }, miscLinks: [{ text: 'Overview', url: '/' }] },
+      uiConfig: {
+        boardTitle: 'Queues',
+        boardLogo: { path: '' },
+        miscLinks: [
+          { text: 'Operations', url: '/' },
+          { text: 'Dead letters', url: '/#dead' },
+        ],
+      },
       handlerHooks: {
         before: ({ request }) =>
           containsRedacted(request.body)

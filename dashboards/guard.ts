@@ -1,3 +1,4 @@
+import { timingSafeEqual } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { SchedulerError } from '../shared/errors.ts';
 import { answerError } from './answer-error.ts';
@@ -16,7 +17,13 @@ declare module 'fastify' {
 }
 
 const READS = ['GET', 'HEAD', 'OPTIONS'];
+const ACTION_PATH = '/api/';
+/** What a change by our own page says besides the cookie, which a browser sends by itself. */
+export const CSRF_HEADER = 'x-csrf-token';
 const API_PATHS = ['/api/', `${BOARD_PATH}/api/`];
+
+/** Whether a call only looks. */
+export const isRead = ({ method }: FastifyRequest): boolean => READS.includes(method);
 
 /**
  * Stands in front of every route, known or not. Whatever does not call itself open needs a session: a page without one
@@ -26,7 +33,7 @@ const API_PATHS = ['/api/', `${BOARD_PATH}/api/`];
  */
 export function createGuard(sessions: Sessions, secure: boolean) {
   async function look(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
-    const reads = READS.includes(request.method);
+    const reads = isRead(request);
     if (!reads && !isSameOrigin(request))
       throw new SchedulerError('FORBIDDEN', { messages: ['A change must be sent from the dashboard itself.'] });
     const cookie = readSessionCookie(request, secure);
@@ -35,11 +42,20 @@ export function createGuard(sessions: Sessions, secure: boolean) {
     if (request.session === undefined) return refuse(request, reply, reads);
     if (!reads && request.session.role !== 'operator' && request.url !== '/logout')
       throw new SchedulerError('FORBIDDEN', { messages: ['A viewer may not change anything.'] });
+    if (!reads && request.url.startsWith(ACTION_PATH) && !knowsToken(request, request.session))
+      throw new SchedulerError('FORBIDDEN', { messages: [`A change needs the token of the session in ${CSRF_HEADER}.`] });
     return undefined;
   }
   // Answered here, not thrown: the board's own error handler knows neither 401 nor our error body.
   return (request: FastifyRequest, reply: FastifyReply) =>
     look(request, reply).catch((error: unknown) => answerError(error, request, reply));
+}
+
+/** A third lock in front of our own actions: only a page of this origin can have read the token. */
+function knowsToken(request: FastifyRequest, { csrf }: Session): boolean {
+  const said = Buffer.from(String(request.headers[CSRF_HEADER] ?? ''));
+  const known = Buffer.from(csrf);
+  return said.length === known.length && timingSafeEqual(said, known);
 }
 
 function refuse(request: FastifyRequest, reply: FastifyReply, reads: boolean): FastifyReply {

@@ -17,6 +17,14 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
   const dashboard = await startDashboard({
     host: config.HOST,
     port: config.DASHBOARD_PORT,
+    store: {
+      databaseUrl: config.DATABASE_URL,
+      // One part of the page at a time reads what is large; the others are short.
+      poolSize: Math.min(config.DB_POOL_SIZE, 4),
+      acquireTimeoutMs: config.DB_ACQUIRE_TIMEOUT_MS,
+      statementTimeoutMs: config.DB_STATEMENT_TIMEOUT_MS,
+      applicationName: NAME,
+    },
     redis: { url: config.REDIS_URL, clusterNodes: config.REDIS_CLUSTER_NODES },
     prefix: config.QUEUE_PREFIX,
     accounts: accountsFrom(config),

@@ -1,3 +1,5 @@
+import { types } from 'node:util';
+
 const SECRET_NAME =
   /authorization|cookie|credential|passw|secret|token|api[-_]?key|private[-_]?key|adb[-_]?(host|port)|provider[-_]?config|connection[-_]?string/i;
 
@@ -18,7 +20,7 @@ const DEEPEST = 20;
  */
 export function redact(value: unknown, depth = 0): unknown {
   if (typeof value === 'string') return SECRET_TEXTS.reduce((text, [pattern, instead]) => text.replace(pattern, instead), value);
-  if (typeof value !== 'object' || value === null) return value;
+  if (typeof value !== 'object' || value === null || types.isDate(value)) return value;
   if (depth === DEEPEST) return REDACTED;
   if (Array.isArray(value)) return value.map((item) => redact(item, depth + 1));
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, isSecret(name, item) ? REDACTED : redact(item, depth + 1)]));

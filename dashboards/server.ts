@@ -3,30 +3,29 @@ import { readFileSync } from 'node:fs';
 import cookie from '@fastify/cookie';
 import formbody from '@fastify/formbody';
 import helmet from '@fastify/helmet';
-import type { Queue } from 'bullmq';
 import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify';
-import type { Logger } from '../shared/logger.ts';
-import type { RedisClient } from '../shared/run/redis.ts';
 import type { Account } from './accounts.ts';
+import { registerActions } from './actions/action-routes.ts';
 import { answerError } from './answer-error.ts';
+import { keepAudit } from './audit-trail.ts';
 import { BOARD_PATH, createBoard } from './board.ts';
+import { sayContentSecurity } from './content-security.ts';
+import type { DashboardDeps } from './deps.ts';
 import { createGuard } from './guard.ts';
+import { registerLive } from './live/live-routes.ts';
 import { registerLogin } from './login.ts';
 import { createLoginLimit } from './login-limit.ts';
-import { homePage } from './pages/home-page.ts';
+import { registerPageFiles } from './page-files.ts';
+import { operationsPage } from './pages/operations-page.ts';
 import { createSessions } from './sessions.ts';
+import { registerStories } from './story-routes.ts';
 import { summarise } from './summary.ts';
 
-export interface DashboardServerOptions {
-  readonly queues: readonly Queue[];
-  /** A connection that fails fast; keeps sessions and counts failed logins. */
-  readonly redis: RedisClient;
-  readonly prefix: string;
+export interface DashboardServerOptions extends DashboardDeps {
   readonly accounts: readonly Account[];
   /** Give the cookie only over TLS. */
   readonly secureCookies: boolean;
   readonly trustProxy: boolean;
-  readonly logger: Logger;
 }
 
 /** One row of the route table. */
@@ -40,24 +39,6 @@ export interface DashboardServer {
   readonly app: FastifyInstance;
   readonly routes: readonly DashboardRoute[];
 }
-
-/** Bull Board's page loads its own scripts, sets inline styles and asks for a web font, which is refused: nothing is fetched from elsewhere. */
-const CONTENT_SECURITY_POLICY = {
-  useDefaults: false,
-  directives: {
-    defaultSrc: ["'none'"],
-    scriptSrc: ["'self'"],
-    styleSrc: ["'self'", "'unsafe-inline'"],
-    imgSrc: ["'self'", 'data:'],
-    fontSrc: ["'self'", 'data:'],
-    connectSrc: ["'self'"],
-    workerSrc: ["'self'", 'blob:'],
-    manifestSrc: ["'self'"],
-    baseUri: ["'self'"],
-    formAction: ["'self'"],
-    frameAncestors: ["'none'"],
-  },
-};
 
 /** Puts the dashboard together: the guard first, so that no route can be added in front of it. */
 export async function createDashboardServer(options: DashboardServerOptions): Promise<DashboardServer> {
@@ -73,11 +54,12 @@ export async function createDashboardServer(options: DashboardServerOptions): Pr
   app.addHook('onRoute', ({ method, url }) => void routes.push(...[method].flat().map((one) => ({ method: one, url }))));
   app.setErrorHandler(answerError);
   await app.register(helmet, {
-    contentSecurityPolicy: CONTENT_SECURITY_POLICY,
+    contentSecurityPolicy: false,
     strictTransportSecurity: secure,
     frameguard: { action: 'deny' },
     referrerPolicy: { policy: 'same-origin' },
   });
+  sayContentSecurity(app);
   await app.register(cookie);
   await app.register(formbody);
   const sessions = createSessions(redis, prefix);
@@ -90,22 +72,30 @@ export async function createDashboardServer(options: DashboardServerOptions): Pr
     const { method, url, session } = request;
     if (method !== 'GET' && method !== 'HEAD') logger.info({ user: session?.username, method, url, status: reply.statusCode }, 'change');
   });
+  keepAudit(app, options.store, logger);
   registerLogin(app, { accounts: options.accounts, sessions, limit: createLoginLimit(redis, prefix), secure });
-  registerPages(app, options.queues);
+  registerPages(app, options);
+  registerPageFiles(app);
+  registerLive(app, options, { sessions, secure });
+  registerStories(app, options);
+  registerActions(app, options);
   await app.register(createBoard(options.queues, logger), { prefix: BOARD_PATH });
   await app.ready();
   return { app, routes };
 }
 
-function registerPages(app: FastifyInstance, queues: readonly Queue[]): void {
+function registerPages(app: FastifyInstance, { queues }: DashboardDeps): void {
   const style = readAsset('dashboard.css');
-  const script = readAsset('home.js');
+  const page = operationsPage();
   app.get('/health', { config: { open: true } }, () => ({ ok: true }));
   app.get('/assets/dashboard.css', { config: { open: true } }, (_request, reply) =>
     reply.type('text/css').header('cache-control', 'max-age=300').send(style),
   );
-  app.get('/assets/home.js', (_request, reply) => reply.type('text/javascript').send(script));
-  app.get('/', async (request, reply) => reply.type('text/html').send(homePage(request.session?.username ?? '', await summarise(queues))));
+  app.get('/', (_request, reply) => reply.type('text/html').send(page));
+  app.get('/api/session', (request) => {
+    const { username = '', role = 'viewer', csrf = '' } = request.session ?? {};
+    return { success: true, data: { username, role, csrf } };
+  });
   app.get('/api/summary', async () => ({ success: true, data: { queues: await summarise(queues) } }));
 }
 

@@ -11,9 +11,9 @@ export const IDLE_S = HOUR_S;
 /** A session ends this long after the login whatever happens, s. */
 export const LONGEST_S = 12 * HOUR_S;
 
-const session = z.object({ username: z.string(), role: z.enum(['viewer', 'operator']), until: z.number() });
+const session = z.object({ username: z.string(), role: z.enum(['viewer', 'operator']), until: z.number(), csrf: z.string() });
 
-/** Who is logged in, and until when at most (ms since 1970). */
+/** Who is logged in, until when at most (ms since 1970), and what their page says to show that it is ours. */
 export type Session = z.output<typeof session>;
 
 /** Sessions, kept in Redis so that any dashboard process knows them. */
@@ -37,7 +37,7 @@ export function createSessions(redis: RedisClient, prefix: string): Sessions {
   return {
     begin: async ({ username, role }) => {
       const id = randomBytes(32).toString('base64url');
-      const begun: Session = { username, role, until: Date.now() + LONGEST_S * 1_000 };
+      const begun: Session = { username, role, until: Date.now() + LONGEST_S * 1_000, csrf: randomBytes(32).toString('base64url') };
       await answered(redis.set(keyOf(id), JSON.stringify(begun), 'EX', IDLE_S));
       return id;
     },

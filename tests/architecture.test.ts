@@ -25,6 +25,7 @@ const STATIONS: readonly (readonly [station: string, paths: RegExp])[] = [
   ['worker reservations', /^workers\/reservations\//],
   ['worker relay', /^workers\/relay\//],
   ['worker waitlist', /^workers\/waitlist\//],
+  ['page', /^dashboards\/page\//],
   ['dashboards', /^dashboards\//],
   ['cli', /^cli\//],
 ];
@@ -54,6 +55,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'worker waitlist': ['queues', ...SHARED],
   dashboards: ['queues', ...SHARED],
   cli: ['queues', ...SHARED],
+  // What browsers run: nothing of it is of the servers, nor the other way round.
+  page: [],
 };
 
 /** Each outside library has its owners; a new one gets a line here first. */
@@ -84,6 +87,10 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   '@fastify/under-pressure': ['api'],
   '@bull-board/api': ['dashboards'],
   '@bull-board/fastify': ['dashboards'],
+  preact: ['page'],
+  '@preact/signals': ['page'],
+  htm: ['page'],
+  uplot: ['page'],
   commander: ['cli'],
   'cli-table3': ['cli'],
 };

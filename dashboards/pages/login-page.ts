@@ -10,7 +10,7 @@ export function loginPage({ next, problem }: { next: string; problem?: string })
     html`<main class="login">
 <form method="post" action="/login" class="card">
 <h1><span class="mark" aria-hidden="true"></span>Cloud-phone scheduler</h1>
-<p class="muted">Log in to see queues and jobs.</p>
+<p class="muted">Log in to see the fleet, queues and jobs.</p>
 ${problem === undefined ? '' : html`<p class="problem" role="alert">${problem}</p>`}
 <label>Name<input name="username" autocomplete="username" required autofocus maxlength="200" autocapitalize="none" spellcheck="false"></label>
 <label>Password<input name="password" type="password" autocomplete="current-password" required maxlength="1000"></label>

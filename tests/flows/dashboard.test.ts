@@ -1,11 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Queue } from 'bullmq';
 import { accountsFrom } from '../../dashboards/accounts.ts';
+import type { DashboardDeps } from '../../dashboards/deps.ts';
+import { openDeps } from '../../dashboards/open-deps.ts';
 import { createDashboardServer, type DashboardServer, type DashboardServerOptions } from '../../dashboards/server.ts';
 import { createSessions, LONGEST_S } from '../../dashboards/sessions.ts';
 import { startDashboard } from '../../dashboards/start-dashboard.ts';
 import { createLogger } from '../../shared/logger.ts';
-import { closeRedis, createRedis, type RedisClient, whenReady } from '../../shared/run/redis.ts';
+import { createLife } from '../../shared/run/life.ts';
+import { closeRedis, createRedis, type RedisClient } from '../../shared/run/redis.ts';
+import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { createTestPrefix, redisUrl } from '../support/redis.ts';
 
 const SETTINGS = {
@@ -30,25 +34,35 @@ const ORIGIN = 'http://localhost:80';
 const logger = createLogger('test', 'silent');
 const address = { url: redisUrl(), clusterNodes: [] };
 const { prefix, clean } = createTestPrefix();
+const life = createLife(logger);
+let database: TestDatabase;
+let deps: DashboardDeps;
 let redis: RedisClient;
 let queue: Queue;
 let server: DashboardServer;
+const storeOptions = () => ({
+  databaseUrl: database.url,
+  poolSize: 3,
+  acquireTimeoutMs: 3_000,
+  statementTimeoutMs: 8_000,
+  applicationName: 'test',
+});
 
 const open = (changes: Partial<DashboardServerOptions> = {}) =>
   createDashboardServer({
+    ...deps,
     queues: [queue],
-    redis,
-    prefix,
     accounts: accountsFrom(SETTINGS),
     secureCookies: false,
     trustProxy: true,
-    logger,
     ...changes,
   });
 
 beforeAll(async () => {
-  redis = createRedis('producer', address, logger);
-  await whenReady(redis, 5_000);
+  database = await createTestDatabase();
+  life.onClose('database', database.drop);
+  deps = await openDeps(life, { store: storeOptions(), redis: address, prefix, logger });
+  redis = deps.redis;
   queue = new Queue('allocate', { connection: redis, prefix });
   server = await open();
 });
@@ -56,7 +70,7 @@ afterAll(async () => {
   await server.app.close();
   await queue.close();
   await clean();
-  closeRedis(redis);
+  await life.close();
 });
 
 let nextAddress = 1;
@@ -98,11 +112,11 @@ describe('the login', () => {
     expect(answer.json()).toEqual({ success: true, data: { username: 'ops', role: 'operator' } });
     expect(answer.headers['set-cookie']).toMatch(/^scheduler_session=[\w-]{43}; Max-Age=43200; Path=\/; HttpOnly; SameSite=Strict$/);
     const cookie = String(answer.headers['set-cookie']).split(';', 1)[0] ?? '';
-    expect((await server.app.inject({ url: '/', headers: { cookie } })).body).toContain('data-queue="allocate"');
+    expect((await server.app.inject({ url: '/', headers: { cookie } })).body).toContain('src="/page/main.js"');
     expect((await server.app.inject({ url: '/api/summary', headers: { cookie } })).json()).toMatchObject({
       data: { queues: [{ name: 'allocate', waiting: 0 }] },
     });
-    expect((await server.app.inject({ url: '/assets/home.js', headers: { cookie } })).statusCode).toBe(200);
+    expect((await server.app.inject({ url: '/page/main.js', headers: { cookie } })).statusCode).toBe(200);
     expect(await server.app.inject({ url: '/login?next=/queues', headers: { cookie } })).toMatchObject({
       statusCode: 302,
       headers: { location: '/queues' },
@@ -262,8 +276,6 @@ describe('changes', () => {
     );
     expect((await pause({ cookie, origin: ORIGIN })).statusCode).toBe(200);
     expect(await queue.isPaused()).toBe(true);
-    const home = await server.app.inject({ url: '/', headers: { cookie } });
-    expect(home.body).toContain('>paused<');
     expect(
       (
         await server.app.inject({
@@ -355,6 +367,7 @@ describe('the process', () => {
     const dashboard = await startDashboard({
       host: '127.0.0.1',
       port: 0,
+      store: storeOptions(),
       redis: address,
       prefix,
       accounts: [OPERATOR],
@@ -377,7 +390,16 @@ describe('the process', () => {
   });
 
   test('does not start on an address that is taken, and leaves nothing open', async () => {
-    const options = { host: '127.0.0.1', redis: address, prefix, accounts: [OPERATOR], secureCookies: false, trustProxy: false, logger };
+    const options = {
+      host: '127.0.0.1',
+      store: storeOptions(),
+      redis: address,
+      prefix,
+      accounts: [OPERATOR],
+      secureCookies: false,
+      trustProxy: false,
+      logger,
+    };
     const first = await startDashboard({ ...options, port: 0 });
     await expect(startDashboard({ ...options, port: Number(new URL(first.url).port) })).rejects.toThrow('EADDRINUSE');
     await first.close();
@@ -387,7 +409,7 @@ describe('the process', () => {
     const gone = createRedis('producer', { url: 'redis://127.0.0.1:1', clusterNodes: [] }, logger);
     const { app } = await open({ redis: gone });
     const headers = { cookie: 'scheduler_session=any' };
-    for (const url of ['/', '/queues/api/queues']) {
+    for (const url of ['/', '/api/session', '/queues/api/queues']) {
       const answer = await app.inject({ url, headers });
       expect(answer).toMatchObject({ statusCode: 503 });
       expect(answer.headers['retry-after']).toBe('2');

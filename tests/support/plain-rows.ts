@@ -107,6 +107,7 @@ export const VALID: Readonly<Record<string, () => PlainRow>> = {
     devices: 2,
     available_devices: 2,
   }),
+  audit: () => ({ actor: 'ops', role: 'operator', action: 'release', target: ALLOCATION, address: '127.0.0.1', request_id: randomUUID() }),
   leases: () => ({ name: randomUUID(), holder: 'me', held_until: END }),
 };
 

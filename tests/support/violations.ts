@@ -201,5 +201,12 @@ export const VIOLATIONS: readonly Violation[] = [
     stats_snapshots_pkey: twice({}),
     stats_snapshots_whole_hour: [{ hour: '2026-01-01T10:30:00Z' }],
   }),
+  ...of('audit', {
+    audit_pkey: twice({ id: 1 }),
+    audit_role_known: [{ role: 'root' }],
+    audit_action_length: [{ action: '' }, { action: 'x'.repeat(201) }],
+    audit_status_range: [{ status: 99 }, { status: 600 }],
+    audit_once_per_request: twice({ request_id: ID }),
+  }),
   ...of('leases', { leases_pkey: twice({ name: 'relay' }) }),
 ];

@@ -1,0 +1,56 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from '../shared/logger.ts';
+import { beginAudit, endAudit } from '../shared/store/audit.ts';
+import type { Store } from '../shared/store/store.ts';
+import { answerError } from './answer-error.ts';
+import { isRead } from './guard.ts';
+import { redact } from './redact.ts';
+
+const SESSION_PATHS = ['/login', '/logout'];
+
+/**
+ * Notes every change somebody is let to, on the page as in Bull Board: before it is made, and how it was answered after it. What cannot
+ * be noted is not done.
+ */
+export function keepAudit(app: FastifyInstance, store: Store, logger: Logger): void {
+  const audited = new WeakSet<FastifyRequest>();
+  app.addHook('preHandler', async (request, reply): Promise<FastifyReply | undefined> => {
+    const { session } = request;
+    if (isRead(request) || session === undefined || SESSION_PATHS.includes(request.url)) return undefined;
+    try {
+      await beginAudit(store, {
+        actor: session.username,
+        role: session.role,
+        address: request.ip,
+        requestId: request.id,
+        ...wordsOf(request),
+      });
+      audited.add(request);
+      return undefined;
+    } catch (error) {
+      return answerError(error, request, reply);
+    }
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    if (!audited.has(request)) return;
+    try {
+      await endAudit(store, request.id, reply.statusCode);
+    } catch (error) {
+      logger.error({ err: error, requestId: request.id, status: reply.statusCode }, 'how a change was answered could not be noted');
+    }
+  });
+}
+
+/** An action of the page by its name and what it is about, anything else by its route and path. */
+function wordsOf(request: FastifyRequest): { action: string; target: string; details: unknown } {
+  const params = Object.values(request.params ?? {}).map(String);
+  const details = redact(request.body ?? {});
+  const action =
+    request.routeOptions.url === ACTION_ROUTE ? params.join(' ') : `${request.method} ${request.routeOptions.url ?? request.url}`;
+  const body = typeof request.body === 'object' && request.body !== null ? Object.values(request.body) : [];
+  const target = request.routeOptions.url === ACTION_ROUTE ? body.find((value) => typeof value === 'string') : params.join(' ');
+  return { action, target: String(target ?? ''), details };
+}
+
+/** The route of the page's own actions. */
+export const ACTION_ROUTE = '/api/actions/:action';
