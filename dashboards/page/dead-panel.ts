@@ -22,7 +22,7 @@ export function DeadPanel() {
       total === 0
         ? html`<${Empty}>None. Bills, reports of use, notices and events are all on their way.<//>`
         : html`<div class="scroll"><table>
-      <thead><tr><th>Kind</th><th>About</th><th>Last error</th><th class="num">Attempts</th><th class="num">Since</th><th><span class="hidden">Action</span></th></tr></thead>
+      <thead><tr><th>Kind</th><th>About</th><th class="far">Last error</th><th class="num far" title="Attempts">Tries</th><th class="num">Since</th><th><span class="hidden">Action</span></th></tr></thead>
       <tbody>${(dead?.items ?? []).map((letter) => html`<${Row} key=${letter.id} letter=${letter} />`)}</tbody></table></div>`
     }
   <//>`;
@@ -41,7 +41,7 @@ function Row({ letter }: { readonly letter: DeadLetter }) {
     <th scope="row">${kind}</th>
     <td>${allocationId === null ? reason : html`<${StoryLink} kind="allocation" id=${allocationId} label=${short(allocationId)} />`}
       ${userId === null ? null : html` <${StoryLink} kind="user" id=${userId} label=${userId} />`} <small class="muted">${allocationId === null ? '' : reason}</small></td>
-    <td class="cut wide" title=${lastError ?? ''}>${lastError ?? '–'}</td><td class="num">${attempts}</td>
+    <td class="cut wide far" title=${lastError ?? ''}>${lastError ?? '–'}</td><td class="num far">${attempts}</td>
     <td class="num" title=${moment(createdAt)}>${relative(createdAt, now.value)}</td>
     <td class="act"><${ActionButton} what=${retry} label="Retry" /></td>
   </tr>`;

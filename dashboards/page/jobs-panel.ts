@@ -9,7 +9,7 @@ import type { Job } from './wire-data.ts';
 export function JobsPanel() {
   return html`<${Panel} title="Scheduled jobs" id="jobs" part="jobs">
     <div class="scroll"><table>
-      <thead><tr><th>Job</th><th>Every</th><th class="num">Last run</th><th class="num">Took</th><th class="num">Next run</th><th><span class="hidden">Actions</span></th></tr></thead>
+      <thead><tr><th>Job</th><th class="far">Every</th><th class="num">Last run</th><th class="num far">Took</th><th class="num">Next run</th><th><span class="hidden">Actions</span></th></tr></thead>
       <tbody>${(parts.jobs.value ?? []).map((job) => html`<${Row} key=${job.name} job=${job} />`)}</tbody></table></div>
   <//>`;
 }
@@ -42,9 +42,9 @@ function Row({ job }: { readonly job: Job }) {
   return html`<tr>
     <th scope="row">${name}${paused ? html` <span class="tag">paused</span>` : null}${running ? html` <span class="tag good">runs</span>` : null}
       ${lastError === null ? null : html` <span class="tag bad" title=${lastError}>failed</span>`}</th>
-    <td>${'everyMs' in recurrence ? duration(recurrence.everyMs) : html`<code title=${recurrence.tz}>${recurrence.cron}</code>`}</td>
+    <td class="far">${'everyMs' in recurrence ? duration(recurrence.everyMs) : html`<code title=${recurrence.tz}>${recurrence.cron}</code>`}</td>
     <td class="num" title=${lastRunAt === null ? '' : `${moment(lastRunAt)} ${JSON.stringify(lastResult)}`}>${lastRunAt === null ? 'never' : relative(lastRunAt, now.value)}</td>
-    <td class="num">${lastDurationMs === null ? '–' : duration(lastDurationMs)}</td>
+    <td class="num far">${lastDurationMs === null ? '–' : duration(lastDurationMs)}</td>
     <td class="num">${nextRunAt === undefined ? '–' : relative(nextRunAt, now.value)}</td>
     <td class="act"><${ActionButton} what=${run} label="Run" /> <${ActionButton} what=${pause} label=${paused ? 'Resume' : 'Pause'} /></td>
   </tr>`;

@@ -15,7 +15,7 @@ export function LivePanel() {
       ending.length === 0
         ? html`<${Empty}>No device is held.<//>`
         : html`<div class="scroll"><table>
-      <thead><tr><th>Device</th><th>User</th><th>Tier</th><th class="num">Held for</th><th class="num">Ends in</th><th><span class="hidden">Action</span></th></tr></thead>
+      <thead><tr><th>Device</th><th>User</th><th class="far">Tier</th><th class="num far">Held for</th><th class="num">Ends in</th><th><span class="hidden">Action</span></th></tr></thead>
       <tbody>${ending.map((allocation) => html`<${Row} key=${allocation.id} allocation=${allocation} />`)}</tbody></table></div>`
     }
   <//>`;
@@ -26,8 +26,8 @@ function Row({ allocation }: { readonly allocation: LiveAllocation }) {
   const left = new Date(expiresAt).getTime() - now.value;
   return html`<tr>
     <th scope="row"><${StoryLink} kind="device" id=${deviceId} label=${deviceName} /></th>
-    <td class="cut"><${StoryLink} kind="user" id=${userId} label=${userId} /></td><td>${tier}</td>
-    <td class="num" title=${moment(allocatedAt)}>${duration(Math.max(0, Math.floor((now.value - new Date(allocatedAt).getTime()) / 1_000)) * 1_000)}</td>
+    <td class="cut"><${StoryLink} kind="user" id=${userId} label=${userId} /></td><td class="far">${tier}</td>
+    <td class="num far" title=${moment(allocatedAt)}>${duration(Math.max(0, Math.floor((now.value - new Date(allocatedAt).getTime()) / 1_000)) * 1_000)}</td>
     <td class="num" title=${moment(expiresAt)}><${StoryLink} kind="allocation" id=${id} label=${left <= 1_000 ? 'now' : duration(Math.floor(left / 1_000) * 1_000)} /></td>
     <td class="act"><${ActionButton} what=${releaseOf(allocation)} label="Release" title="End this allocation" /></td>
   </tr>`;

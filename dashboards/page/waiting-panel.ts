@@ -15,11 +15,11 @@ export function WaitingPanel() {
       tiers.length === 0
         ? html`<${Empty}>Nobody waits.<//>`
         : html`<div class="scroll"><table>
-      <thead><tr><th>Tier</th><th class="num">Waiting</th><th class="num" title="At a limit or without balance: passed over for now">Parked</th>
+      <thead><tr><th>Tier</th><th class="num">Waiting</th><th class="num far" title="At a limit or without balance: passed over for now">Parked</th>
         <th class="num" title="Age of the one in the middle">Median</th><th class="num">Oldest</th><th class="num" title="When the next one is expected to get a device">Next start</th></tr></thead>
       <tbody>${tiers.map(
         (tier) => html`<tr key=${tier.tier}>
-          <th scope="row">${tier.tier}</th><td class="num">${count(tier.count)}</td><td class="num ${tier.parked === 0 ? 'nil' : ''}">${count(tier.parked)}</td>
+          <th scope="row">${tier.tier}</th><td class="num">${count(tier.count)}</td><td class="num far ${tier.parked === 0 ? 'nil' : ''}">${count(tier.parked)}</td>
           <td class="num">${age(tier.medianS * 1_000)}</td><td class="num">${age(tier.oldestS * 1_000)}</td>
           <td class="num" title=${tier.nextStart === null ? '' : `50 %: ${moment(tier.nextStart)}${tier.lastStart === null ? '' : `, all with 90 %: ${moment(tier.lastStart)}`}`}>${expected(tier.nextStart)}</td>
         </tr>`,
