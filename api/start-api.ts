@@ -7,6 +7,7 @@ import { readBreakerBoard } from '../shared/clients/breaker-board.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Metrics } from '../shared/metrics.ts';
 import { announce } from '../shared/run/announce.ts';
+import { tellCacheUse } from '../shared/run/cache-use.ts';
 import { createOutcomeListener } from '../shared/run/completion.ts';
 import type { Life } from '../shared/run/process.ts';
 import { closeRedis, createRedis, type RedisAddress, whenReady } from '../shared/run/redis.ts';
@@ -71,6 +72,9 @@ export async function startApi(life: Life, options: ApiOptions): Promise<{ port:
     logger,
   });
   life.onClose('capacity signal', () => atMost(CLOSE_MS, capacity.close()));
+
+  const counters = [{ counter: metrics.availableCache, name: 'available' }];
+  life.onClose('cache use', tellCacheUse({ redis: cache, prefix, counters, logger }));
 
   const server = await buildServer({
     store,

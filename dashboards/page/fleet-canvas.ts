@@ -11,7 +11,7 @@ import { colours } from './theme.ts';
 import type { FleetLayout, FleetNow } from './wire-data.ts';
 
 /** Height the map takes at most before its cells become too small to see, px. */
-const HEIGHT = 330;
+const HEIGHT = 400;
 
 const layout = signal<FleetLayout | undefined>(undefined);
 const pointed = signal<number | undefined>(undefined);

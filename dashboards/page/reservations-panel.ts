@@ -9,7 +9,7 @@ const HOUR_MS = 3_600_000;
 /** Shown before now, so that what runs is seen. */
 const PAST_MS = HOUR_MS / 2;
 const SPANS_H = [2, 4, 8, 24, 48, 168, 720];
-const ROWS = 10;
+const ROWS = 13;
 
 /** What runs or begins next, on a timeline. */
 export function ReservationsPanel() {
@@ -32,11 +32,16 @@ export function ReservationsPanel() {
   <//>`;
 }
 
+/** How soon, or when. */
+function soon(at: string): string {
+  return new Date(at).getTime() - now.value < HOUR_MS ? relative(at, now.value) : time(at, now.value);
+}
+
 function Stretch({ reservation, at }: { readonly reservation: NextReservation; readonly at: (moment: string) => string }) {
   const { id, userId, deviceName, status, startsAt, endsAt } = reservation;
   const title = `${userId}, ${deviceName ?? 'no device yet'}: ${moment(startsAt)} to ${moment(endsAt)}, ${status}`;
   return html`<li>
-    <a href=${storyPath('reservation', id)} title=${title}><span class="cut">${userId}</span><small>${status === 'executing' ? 'runs' : relative(startsAt, now.value)}</small></a>
+    <a href=${storyPath('reservation', id)} title=${title}><span class="cut">${userId}</span><small>${status === 'executing' ? 'runs' : soon(startsAt)}</small></a>
     <div class="track"><i class="stretch ${status}" style=${{ left: at(startsAt), right: `calc(100% - ${at(endsAt)})` }}></i></div>
   </li>`;
 }

@@ -45,6 +45,23 @@ describe('a queue worker', () => {
     expect(await metricValue(bench.metrics, 'scheduler_job_seconds', { outcome: 'completed' })).toBe(1);
   });
 
+  test('notes on a job why an attempt failed, and where it is noted what became of it', async () => {
+    const shaky = (_data: unknown, { attempt }: JobContext) =>
+      attempt === 1 ? Promise.reject(new Error('down')) : Promise.resolve({ made: 3 });
+    const worker = bench.work({ shaky });
+    const id = await add('shaky', {}, RETRIED);
+    await settled(id);
+    await worker.close();
+    expect((await queue.getJobLogs(id)).logs).toEqual([expect.stringMatching(/^attempt 1 failed after \d+ ms: down$/)]);
+    bench.work({ shaky }, { noted: true });
+    const noted = await add('shaky', {}, RETRIED);
+    await settled(noted);
+    const done = expect.stringMatching(/^done after \d+ ms: {"made":3}$/);
+    const failed = expect.stringMatching(/^attempt 1 failed/);
+    expect((await queue.getJobLogs(noted)).logs).toEqual(['attempt 1 has begun', failed, 'attempt 2 has begun', done]);
+    expect((await jobOf(noted))?.progress).toBe(100);
+  });
+
   test('tries a fault again, and no longer than the attempts of the job', async () => {
     const attempts: number[] = [];
     bench.work({

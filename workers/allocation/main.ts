@@ -4,6 +4,7 @@ import { createLogger, type Logger } from '../../shared/logger.ts';
 import { createMetrics } from '../../shared/metrics.ts';
 import { RESOURCE_BASED } from '../../shared/placement/strategy.ts';
 import { readConfig } from '../../shared/read-config.ts';
+import { tellCacheUse } from '../../shared/run/cache-use.ts';
 import { serveMetrics } from '../../shared/run/metrics-server.ts';
 import { type Life, runProcess } from '../../shared/run/process.ts';
 import { openRedis } from '../../shared/run/redis.ts';
@@ -46,6 +47,8 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
     logger,
   });
   life.onClose('neighbours', facts.close);
+  const counters = [{ counter: metrics.neighbourCache, name: { label: 'cache' } }];
+  life.onClose('cache use', tellCacheUse({ redis, prefix: config.QUEUE_PREFIX, counters, logger }));
 
   const worker = startAllocation({
     store,

@@ -61,6 +61,7 @@ export async function startMaintenance(deps: MaintenanceDependencies): Promise<{
     concurrency: CONCURRENCY,
     handlers: createHandlers({ ...deps, capacity }),
     deadlineMs: JOB_DEADLINE_MS,
+    noted: true,
     metrics,
     logger,
     ...(deps.timing === undefined ? {} : { timing: deps.timing }),

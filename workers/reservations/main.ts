@@ -5,6 +5,7 @@ import { createLogger, type Logger } from '../../shared/logger.ts';
 import { createMetrics, type Metrics } from '../../shared/metrics.ts';
 import { RESOURCE_BASED } from '../../shared/placement/strategy.ts';
 import { readConfig } from '../../shared/read-config.ts';
+import { tellCacheUse } from '../../shared/run/cache-use.ts';
 import { serveMetrics } from '../../shared/run/metrics-server.ts';
 import { type Life, runProcess } from '../../shared/run/process.ts';
 import { openRedis, type RedisClient } from '../../shared/run/redis.ts';
@@ -72,6 +73,8 @@ function partsOf(life: Life, config: Config, opened: Opened): ReservationParts {
     lastBalanceOnError: config.BILLING_ALLOW_ON_ERROR,
   });
   life.onClose('neighbours', facts.close);
+  const counters = [{ counter: opened.metrics.neighbourCache, name: { label: 'cache' } }];
+  life.onClose('cache use', tellCacheUse({ ...opened, prefix: config.QUEUE_PREFIX, counters }));
   return {
     ...opened,
     prefix: config.QUEUE_PREFIX,

@@ -44,7 +44,14 @@ export async function startReservations(deps: ReservationDependencies): Promise<
     onLost: () => Promise.resolve(),
     logger,
   });
-  const shared = { prefix, redis: deps.redisAddress, metrics, logger, ...(deps.timing === undefined ? {} : { timing: deps.timing }) };
+  const shared = {
+    noted: true,
+    prefix,
+    redis: deps.redisAddress,
+    metrics,
+    logger,
+    ...(deps.timing === undefined ? {} : { timing: deps.timing }),
+  };
   const looks = startQueueWorker({
     ...shared,
     queue: QUEUES.reservations,
