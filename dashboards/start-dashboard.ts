@@ -1,7 +1,7 @@
 import { createLife } from '../shared/run/life.ts';
 import type { Account } from './accounts.ts';
 import { type DepsOptions, openDeps } from './open-deps.ts';
-import { createDashboardServer, type DashboardRoute } from './server.ts';
+import { createDashboardServer, type DashboardRoute, type DashboardServer } from './server.ts';
 
 export interface DashboardOptions extends DepsOptions {
   readonly host: string;
@@ -19,6 +19,9 @@ export interface Dashboard {
   close(): Promise<void>;
 }
 
+/** How long answers under way may take when the process ends, ms. */
+const ANSWERS_WITHIN_MS = 1_000;
+
 /**
  * Starts the dashboard over every queue of the product.
  *
@@ -30,10 +33,18 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
   try {
     const deps = await openDeps(life, options);
     const { app, routes } = await createDashboardServer({ ...deps, accounts, secureCookies, trustProxy });
-    life.onClose('server', () => app.close());
+    life.onClose('server', () => closeServer(app));
     return { url: await app.listen({ host, port }), routes, close: life.close };
   } catch (error) {
     await life.close();
     throw error;
   }
+}
+
+/** Answers under way are finished, for a moment; then connections are cut: browsers open some that never ask anything. */
+async function closeServer(app: DashboardServer['app']): Promise<void> {
+  const closed = app.close();
+  const timer = setTimeout(() => app.server.closeAllConnections(), ANSWERS_WITHIN_MS);
+  await closed;
+  clearTimeout(timer);
 }

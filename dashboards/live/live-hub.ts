@@ -24,9 +24,9 @@ export interface LiveHub {
 
 /**
  * A reading that took long is repeated this many times later than it took: whatever the fleet, one watched dashboard takes no more than
- * a twentieth of a connection for each of its parts.
+ * a tenth of a connection for each of its parts.
  */
-const REST = 20;
+const REST = 10;
 /** What is older is not shown to a newcomer as if it were now, ms. */
 const STALE_MS = 30_000;
 
