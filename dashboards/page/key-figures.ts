@@ -17,8 +17,8 @@ export function KeyFigures() {
   const dead = parts.dead.value?.total;
   const slow = slowest(parts.minutes.value ?? []);
   return html`<section class="figures" aria-label="Key figures">
-    ${figure('Devices free', fleet && count(fleet.counts.free), fleet && `of ${count(fleet.total)}, ${percent(fleet.counts.free, fleet.total)}`)}
-    ${figure('Active allocations', live === undefined ? undefined : count(live), fleet && `${percent(live ?? 0, fleet.total)} of the fleet`)}
+    ${figure('Devices free', fleet && count(fleet.counts.free), fleet && `${share(fleet.counts.free, fleet.total)} of ${count(fleet.total)}`)}
+    ${figure('Allocations', live === undefined ? undefined : count(live), fleet && `${share(live ?? 0, fleet.total)} of fleet`)}
     ${figure('Waiting', waiting && count(waits), waits === 0 ? 'nobody' : `longest ${age(oldest * 1_000)}`)}
     ${figure('Grants', minute && count(minute.granted), 'per minute')}
     ${figure('Refusals', minute && count(minute.refused), 'per minute')}
@@ -28,6 +28,8 @@ export function KeyFigures() {
     ${figure('Dead letters', dead === undefined ? undefined : count(dead), dead ? 'need somebody' : 'none', dead ? 'bad' : '')}
   </section>`;
 }
+
+const share = (part: number, all: number): string => (all === 0 ? '0 %' : `${Math.round((100 * part) / all)} %`);
 
 function figure(label: string, value: string | undefined, note: string | undefined, mood = '') {
   return html`<div class="figure ${mood}"><span class="figure-label">${label}</span><output>${value ?? '…'}</output><small>${note ?? ' '}</small></div>`;

@@ -34,7 +34,15 @@ beforeAll(async () => {
   producer = createProducer({ redis, prefix, maxWaitingJobs: 1_000, logger });
   queue = new Queue(QUEUES.delivery, { connection: { url: redisUrl() }, prefix });
   const accounts = accountsFrom({ ...SETTINGS, DASHBOARD_VIEWER_PASSWORD: '' });
+  const store = {
+    databaseUrl: bench.databaseUrl,
+    poolSize: 2,
+    acquireTimeoutMs: 5_000,
+    statementTimeoutMs: 5_000,
+    applicationName: 'dashboards',
+  };
   board = await startDashboard({
+    store,
     ...{ host: '127.0.0.1', port: 0, redis: redisAddress(), prefix, accounts, logger },
     ...{ secureCookies: false, trustProxy: false },
   });

@@ -74,9 +74,9 @@ describe('in a browser', () => {
   test('an operator logs in, sees numbers change while jobs run, and releases an allocation after a question', async () => {
     await bench.addDevices(4);
     const page = await logIn(OPERATOR);
-    await isNow(page, 'Active allocations', '0');
+    await isNow(page, 'Allocations', '0');
     const { allocationId } = await allocate('looked-at');
-    await isNow(page, 'Active allocations', '1');
+    await isNow(page, 'Allocations', '1');
     const row = page.locator('#live tr', saying('looked-at'));
     await row.getByRole('button', { name: 'Release' }).click();
     const question = page.locator('dialog[open]');
@@ -86,7 +86,7 @@ describe('in a browser', () => {
     await question.getByLabel('Reason').fill('seen in a browser');
     await question.getByRole('button', { name: 'Release' }).click();
     await page.locator('.toast', saying('is released')).waitFor();
-    await isNow(page, 'Active allocations', '0');
+    await isNow(page, 'Allocations', '0');
     await page.locator('#changes', saying('release')).waitFor();
     expect(complaints).toEqual([]);
   });

@@ -19,6 +19,7 @@ const POLICY: DeliveryPolicy = { maxAttempts: 5, pause: { baseMs: 0, maxMs: 0 },
 
 /** A database, two neighbours and what delivers to them. */
 export interface DeliveryBench {
+  readonly databaseUrl: string;
   readonly store: Store;
   readonly users: StandIn<UserServiceControl>;
   readonly billing: StandIn<BillingServiceControl>;
@@ -55,6 +56,7 @@ export async function openDeliveryBench(): Promise<DeliveryBench> {
   }
 
   return {
+    databaseUrl: database.url,
     store,
     users,
     billing,
