@@ -1,7 +1,7 @@
 import { readBreakerBoard } from '../../shared/clients/breaker-board.ts';
 import { readCacheUse } from '../../shared/run/cache-use.ts';
 import { readAudit } from '../../shared/store/audit.ts';
-import { DEAD_LETTER_KINDS, listDeadLetters } from '../../shared/store/dead-letters.ts';
+import { listDeadLetters } from '../../shared/store/dead-letters.ts';
 import { readLive } from '../../shared/store/live-view.ts';
 import { readNextReservations } from '../../shared/store/next-reservations.ts';
 import { readStatsHistory } from '../../shared/store/stats-history.ts';
@@ -50,6 +50,5 @@ export function liveParts(deps: DashboardDeps, map: FleetMap): readonly LivePart
 
 async function readDead({ store }: DashboardDeps): Promise<unknown> {
   const { items, total } = await listDeadLetters(store, undefined, { kind: 'all' }, DEAD, undefined);
-  const kinds = Object.fromEntries(DEAD_LETTER_KINDS.map((kind) => [kind, items.filter((item) => item.kind === kind).length]));
-  return { total, kinds, items: items.map((item) => ({ ...item, lastError: redact(item.lastError) })) };
+  return { total, items: items.map((item) => ({ ...item, lastError: redact(item.lastError) })) };
 }

@@ -14,6 +14,7 @@ const WAIT_MS = 180;
 const found = signal<readonly Found[] | undefined>(undefined);
 const chosen = signal(0);
 const problem = signal('');
+const typed = signal('');
 let timer = 0;
 let asked = '';
 
@@ -33,7 +34,7 @@ export function SearchBox() {
   const items = found.value;
   const isOpen = items !== undefined || problem.value !== '';
   return html`<search class="search">
-    <input ref=${field} type="search" placeholder="User, device, allocation …  /" aria-label="Search users, devices, allocations, requests, reservations"
+    <input ref=${field} type="search" value=${typed.value} placeholder="User, device, allocation …  /" aria-label="Search users, devices, allocations, requests, reservations"
       role="combobox" aria-expanded=${isOpen} aria-controls="found" aria-activedescendant=${items?.length ? `found-${chosen.value}` : undefined}
       autocomplete="off" spellcheck=${false} maxlength="200" onInput=${onInput} onKeyDown=${onKey} onBlur=${() => setTimeout(close, 150)} />
     ${
@@ -56,7 +57,8 @@ function Item({ item, index }: { readonly item: Found; readonly index: number })
 
 function onInput(event: Event): void {
   clearTimeout(timer);
-  asked = (event.target as HTMLInputElement).value.trim();
+  typed.value = (event.target as HTMLInputElement).value;
+  asked = typed.value.trim();
   if (asked === '') close();
   else timer = window.setTimeout(() => void search(asked), WAIT_MS);
 }
@@ -88,6 +90,7 @@ async function search(words: string): Promise<void> {
 
 function open({ kind, id }: Found): void {
   close();
+  typed.value = '';
   location.hash = storyPath(kind, id);
 }
 
