@@ -44,19 +44,20 @@ export interface FleetMap {
   deviceAt(layout: string, index: number): Promise<string | undefined>;
 }
 
-export function createFleetMap(store: Store): FleetMap {
+/** @param mostCells  devices above which nodes are shown; @param mostGroups  nodes above which regions are */
+export function createFleetMap(store: Store, mostCells = MOST_CELLS, mostGroups = MOST_GROUPS): FleetMap {
   let large = false;
   let placed: Placed | undefined;
 
   async function place(membership: string): Promise<Placed> {
     if (placed?.layout.id === membership) return placed;
-    placed = arrange(membership, await readFleetPlaces(store, MOST_CELLS));
+    placed = arrange(membership, await readFleetPlaces(store, mostCells));
     return placed;
   }
 
   async function readCells(): Promise<FleetNow> {
-    const { cells, count, membership } = await readFleetCells(store, MOST_CELLS);
-    large = count > MOST_CELLS;
+    const { cells, count, membership } = await readFleetCells(store, mostCells);
+    large = count > mostCells;
     if (large) return readGroups();
     const { order } = await place(membership);
     const arranged = order.map((index) => cells[index] ?? 'o').join('');
@@ -64,15 +65,15 @@ export function createFleetMap(store: Store): FleetMap {
   }
 
   async function readGroups(): Promise<FleetNow> {
-    const groups = await readFleetGroups(store, MOST_GROUPS);
+    const groups = await readFleetGroups(store, mostGroups);
     const counts = Object.fromEntries(STATES.map((state) => [state, groups.reduce((sum, group) => sum + group[state], 0)])) as Counts;
     const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
-    large = total > MOST_CELLS;
+    large = total > mostCells;
     return { mode: 'groups', total, counts, groups };
   }
 
   async function now(): Promise<Placed> {
-    const { membership } = await readFleetCells(store, MOST_CELLS);
+    const { membership } = await readFleetCells(store, mostCells);
     return place(membership);
   }
 

@@ -65,14 +65,14 @@ export async function readFleetPlaces(store: Store, most: number): Promise<reado
 /** A large fleet by node; by region when there are more nodes than `most`. Reads every row: ask seldom. */
 export async function readFleetGroups(store: Store, most: number): Promise<readonly FleetGroup[]> {
   const counted = Object.entries(FLEET_STATES).map(
-    ([state, letter]) => Prisma.sql`coalesce(sum(n) FILTER (WHERE s = ${letter}), 0)::int AS ${Prisma.raw(state)}`,
+    ([state, letter]) => Prisma.sql`coalesce(sum(counted.n) FILTER (WHERE counted.s = ${letter}), 0)::int AS ${Prisma.raw(state)}`,
   );
   return translated(
     store.prisma.$queryRaw<FleetGroup[]>`
       WITH counted AS MATERIALIZED (
         SELECT ${REGION} AS region, ${NODE} AS node, ${STATE} AS s, count(*) AS n FROM devices d WHERE d.status <> 'deleted' GROUP BY 1, 2, 3
       ), nodes AS (SELECT count(DISTINCT (region, node)) AS n FROM counted)
-      SELECT region, CASE WHEN nodes.n > ${most}::int THEN '' ELSE node END AS node, ${Prisma.join(counted)}
+      SELECT counted.region, CASE WHEN nodes.n > ${most}::int THEN '' ELSE counted.node END AS node, ${Prisma.join(counted)}
       FROM counted CROSS JOIN nodes GROUP BY 1, 2 ORDER BY 1, 2`,
   );
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { createFleetMap } from '../../dashboards/live/fleet-map.ts';
 import { type ApiBench, type ApiServer, asUser, openApiBench } from '../support/api-bench.ts';
 import { type DashboardBench, OPERATOR, openDashboard, VIEWER, type Visitor } from '../support/dashboard-bench.ts';
 import { eventually } from '../support/eventually.ts';
@@ -124,6 +125,37 @@ describe('the map', () => {
     await stream.until('fleet', (fleet) => fleet.layout !== layout.id);
     expect((await viewer.get(`/api/fleet/device?layout=${layout.id}&index=1`)).status).toBe(404);
     expect((await viewer.get('/api/fleet/device?index=x')).status).toBe(404);
+  });
+});
+
+describe('the map of a large fleet', () => {
+  test('shows nodes, regions when there are too many of those, and devices again once it is small', async () => {
+    const large = await openApiBench();
+    for (const [region, nodeId] of [
+      ['north', 'n1'],
+      ['north', 'n1'],
+      ['north', 'n2'],
+      ['south', null],
+    ])
+      await large.addDevices(1, { region, nodeId });
+    await large.addDevices(1, { region: 'south', nodeId: 'n3', status: 'error' });
+    const map = createFleetMap(large.store, 4, 10);
+    const groups = [
+      { region: 'north', node: 'n1', free: 2 },
+      { region: 'north', node: 'n2', free: 1 },
+      { region: 'south', node: '', free: 1 },
+      { region: 'south', node: 'n3', error: 1 },
+    ];
+    expect(await map.read()).toMatchObject({ mode: 'groups', total: 5, counts: { free: 4, error: 1, held: 0 }, groups });
+    const regions = [
+      { region: 'north', node: '', free: 3 },
+      { region: 'south', node: '', free: 1, error: 1 },
+    ];
+    expect(await createFleetMap(large.store, 4, 3).read()).toMatchObject({ groups: regions });
+    await large.store.prisma.device.updateMany({ where: { nodeId: 'n1' }, data: { status: 'deleted' } });
+    await map.read();
+    expect(await map.read()).toMatchObject({ mode: 'cells', total: 3, counts: { free: 2, error: 1 } });
+    await large.close();
   });
 });
 
