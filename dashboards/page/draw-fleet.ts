@@ -1,4 +1,4 @@
-import { cornerOf, type Grid } from './fleet-grid.ts';
+import { cornerOf, type Grid, NAME } from './fleet-grid.ts';
 import { STATES, stateOf } from './fleet-states.ts';
 import { colourOf } from './theme.ts';
 import type { FleetNow, FleetState } from './wire-data.ts';
@@ -26,17 +26,20 @@ export function drawFleet(canvas: HTMLCanvasElement, { fleet, grid, width, point
   heading(pen, grid);
   const colour = Object.fromEntries(STATES.map((state) => [state, colourOf(`ink-${state}`)])) as Record<FleetState, string>;
   const gap = grid.size > 6 ? 2 : 1;
+  const top = fleet.mode === 'groups' && grid.size >= NAME.from ? NAME.height : 0;
+  const side = grid.size - gap;
   for (const band of grid.bands) {
     for (let cell = band.from; cell < band.from + band.count; cell += 1) {
       const { x, y } = cornerOf(grid, cell);
       for (const { state, from, share } of sharesOf(fleet, cell)) {
         pen.globalAlpha = sought === undefined || sought === state ? 1 : DIM;
         pen.fillStyle = colour[state];
-        pen.fillRect(x, y + from * (grid.size - gap), grid.size - gap, share * (grid.size - gap));
+        pen.fillRect(x, y + top + from * (side - top), side, share * (side - top));
       }
     }
   }
   pen.globalAlpha = 1;
+  if (top > 0) names(pen, fleet, grid);
   if (pointed !== undefined) outline(pen, grid, pointed);
 }
 
@@ -45,6 +48,15 @@ function heading(pen: CanvasRenderingContext2D, grid: Grid): void {
   pen.font = '11px system-ui, sans-serif';
   pen.textBaseline = 'alphabetic';
   for (const { label, top, count } of grid.bands) pen.fillText(`${label}  ${count.toLocaleString('en')}`, 0, top - 5);
+}
+
+function names(pen: CanvasRenderingContext2D, fleet: FleetNow, grid: Grid): void {
+  if (fleet.mode !== 'groups') return;
+  pen.fillStyle = colourOf('ink-text');
+  for (const [cell, { region, node }] of fleet.groups.entries()) {
+    const { x, y } = cornerOf(grid, cell);
+    pen.fillText(node === '' ? region || 'no region' : node, x, y + NAME.height - 5, grid.size - 6);
+  }
 }
 
 /** A device is one colour; a node shows how many of its devices stand how. */

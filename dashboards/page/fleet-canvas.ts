@@ -2,7 +2,7 @@ import { signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { read } from './call.ts';
 import { drawFleet } from './draw-fleet.ts';
-import { arrange, bandsOf, bandsOfGroups, cellAt, type Grid } from './fleet-grid.ts';
+import { arrange, bandsOf, bandsOfGroups, cellAt, type Grid, LARGEST } from './fleet-grid.ts';
 import { STATES, sought, stateOf } from './fleet-states.ts';
 import { html } from './html.ts';
 import { parts } from './live.ts';
@@ -45,13 +45,18 @@ export function FleetCanvas() {
     <canvas ref=${canvas} tabindex="0" role="img" aria-label="Map of the fleet. Arrow keys move, Enter opens a device." aria-describedby="pointed"
       onPointerMove=${move} onPointerLeave=${() => (pointed.value = undefined)} onClick=${() => void open()}
       onKeyDown=${(event: KeyboardEvent) => onKey(event, grid)}></canvas>
-    <p id="pointed" class="pointed" aria-live="polite">${problem.value === '' ? (fleet && describe(fleet)) || 'Point at a cell to see what it is; click to open it.' : problem.value}</p>
+    <p id="pointed" class="pointed" aria-live="polite">${problem.value === '' ? (fleet && describe(fleet)) || hint(fleet) : problem.value}</p>
   </div>`;
 }
 
+const hint = (fleet: FleetNow | undefined): string =>
+  fleet?.mode === 'groups'
+    ? 'Each cell is a node or region with its shares; point at one for its numbers.'
+    : 'Point at a cell to see what it is; click to open it.';
+
 function gridOf(fleet: FleetNow): Grid | undefined {
   if (width.value === 0) return undefined;
-  if (fleet.mode === 'groups') return arrange(bandsOfGroups(fleet.groups), width.value, HEIGHT);
+  if (fleet.mode === 'groups') return arrange(bandsOfGroups(fleet.groups), width.value, HEIGHT, LARGEST.groups);
   return layout.value?.id === fleet.layout ? arrange(bandsOf(layout.value), width.value, HEIGHT) : undefined;
 }
 

@@ -18,7 +18,10 @@ export interface Grid {
 }
 
 const HEADING = 18;
-const LARGEST = 18;
+/** Of a device, and of a node or region, which has its name above it if there is room. */
+export const LARGEST = { cells: 18, groups: 120 } as const;
+/** What a name takes, and the smallest cell that has one. */
+export const NAME = { height: 16, from: 60 } as const;
 const SMALLEST = 4;
 const BETWEEN = 6;
 
@@ -44,8 +47,9 @@ export function arrange(
   bands: readonly { readonly label: string; readonly from: number; readonly count: number }[],
   width: number,
   height: number,
+  largest: number = LARGEST.cells,
 ): Grid {
-  for (let size = LARGEST; size > SMALLEST; size -= 1) {
+  for (let size = largest; size > SMALLEST; size -= 1) {
     const grid = place(bands, width, size);
     if (grid.height <= height) return grid;
   }
