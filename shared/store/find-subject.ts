@@ -20,7 +20,7 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
  */
 export async function findSubjects(store: Store, words: string, limit: number): Promise<readonly Subject[]> {
   const byId = UUID.test(words) ? await findById(store, words) : [];
-  const prefix = `${words.replaceAll(/[\\%_]/g, '\\$&')}%`;
+  const prefix = `${words.toLowerCase().replaceAll(/[\\%_]/g, '\\$&')}%`;
   const named = await translated(
     store.prisma.$queryRaw<Subject[]>`
       (SELECT 'user' AS kind, ${words} AS id, ${words} AS label
@@ -28,7 +28,7 @@ export async function findSubjects(store: Store, words: string, limit: number): 
          OR EXISTS (SELECT FROM requests WHERE user_id = ${words} AND rank_at IS NOT NULL) OR EXISTS (SELECT FROM requests WHERE user_id = ${words} AND status = 'refused')
          OR EXISTS (SELECT FROM reservations WHERE user_id = ${words}))
       UNION ALL
-      (SELECT 'device', d.id::text, d.name FROM devices d WHERE d.name LIKE ${prefix} ORDER BY d.name LIMIT ${limit}::int)`,
+      (SELECT 'device', d.id::text, d.name FROM devices d WHERE lower(d.name) LIKE ${prefix} ORDER BY lower(d.name) USING ~<~ LIMIT ${limit}::int)`,
   );
   return [...byId, ...named].slice(0, limit);
 }

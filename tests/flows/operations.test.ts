@@ -266,7 +266,7 @@ describe('the search', () => {
     await bench.addDevices(1, { name: 'tower-7 100%_x' });
     const { allocationId, requestId } = await allocate('sought');
     expect(await find('sought')).toEqual([{ kind: 'user', id: 'sought', label: 'sought' }]);
-    expect(await find('tower-7')).toMatchObject([{ kind: 'device', label: 'tower-7 100%_x' }]);
+    expect(await find('Tower-7')).toMatchObject([{ kind: 'device', label: 'tower-7 100%_x' }]);
     expect(await find('tower-7 100%_')).toHaveLength(1);
     expect(await find('%')).toEqual([]);
     expect(await find(allocationId)).toMatchObject([{ kind: 'allocation' }]);

@@ -19,5 +19,5 @@ CREATE UNIQUE INDEX audit_once_per_request ON audit (request_id);
 
 -- What the search of the dashboard asks for: devices by the beginning of their name, and what a user was refused. Grants of a user are
 -- found through their allocations; refusals are the smaller part, so this costs no grant anything.
-CREATE INDEX devices_by_name ON devices (name text_pattern_ops);
+CREATE INDEX devices_by_name ON devices (lower(name) text_pattern_ops);
 CREATE INDEX requests_refused_of_user ON requests (user_id, decided_at DESC) WHERE status = 'refused';
