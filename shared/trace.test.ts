@@ -30,4 +30,20 @@ describe('a trace', () => {
   ])('may lack one of the two: %j', (trace) => {
     expect(readTrace(writeTrace(trace))).toMatchObject(trace.traceId === undefined ? trace : { traceId });
   });
+
+  test.each([
+    ['01', 'order-17'],
+    ['00', 'a b'],
+    ['01', undefined],
+  ])('carries the place in a trace where spans are recorded (flags %s, request %s)', (flags, requestId) => {
+    const trace = { requestId, traceId, parent: { spanId: '00f067aa0ba902b7', flags } };
+    const traceparent = `00-${traceId}-00f067aa0ba902b7-${flags}`;
+    expect(writeTrace(trace)).toBe(requestId === undefined ? traceparent : `${traceparent} ${requestId}`);
+    expect(readTrace(writeTrace(trace))).toEqual(trace);
+  });
+
+  test('is the id of a request when it only looks like a traceparent', () => {
+    for (const text of [`00-${'0'.repeat(32)}-00f067aa0ba902b7-01`, `00-${traceId}-${'0'.repeat(16)}-01`, `00-${traceId}-00f067aa0ba902b7`])
+      expect(readTrace(text)).toEqual({ requestId: text, traceId: undefined });
+  });
 });

@@ -15,6 +15,13 @@ describe('traceparent', () => {
     expect(traceparentOf(traceId, event)).toBe('00-11112222333344445555666677778888-5555666677778888-01');
   });
 
+  test('hands on the place in the trace that was stored, where it records no span itself', () => {
+    expect(traceHeadersOf('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00 order-17', event)).toEqual({
+      traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00',
+      'x-request-id': 'order-17',
+    });
+  });
+
   test('comes with the id of the request that led to the event', () => {
     expect(traceHeadersOf('0af7651916cd43dd8448eb211c80319c order-17', event)).toEqual({
       traceparent: '00-0af7651916cd43dd8448eb211c80319c-5555666677778888-01',

@@ -20,6 +20,9 @@ export function traceHeadersOf(trace: string | undefined, eventId: string): Trac
   const said = trace ?? '';
   if (TRACEPARENT.test(said.toLowerCase())) return { traceparent: said.toLowerCase() };
   const event = eventId.replaceAll('-', '').toLowerCase();
-  const { traceId = event, requestId } = readTrace(said);
-  return { traceparent: `00-${traceId}-${event.slice(16)}-01`, ...(requestId === undefined ? {} : { 'x-request-id': requestId }) };
+  const { traceId = event, requestId, parent = { spanId: event.slice(16), flags: '01' } } = readTrace(said);
+  return {
+    traceparent: `00-${traceId}-${parent.spanId}-${parent.flags}`,
+    ...(requestId === undefined ? {} : { 'x-request-id': requestId }),
+  };
 }

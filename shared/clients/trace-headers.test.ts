@@ -33,6 +33,11 @@ describe('the headers of a trace', () => {
     expect(TRACEPARENT.exec(headers.traceparent)?.[1]).toBe('4bf92f3577b34da6a3ce929d0e0e4736');
   });
 
+  test('carry the place in the trace that was stored', () => {
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00';
+    expect(traceHeaders(`${traceparent} order-17`)).toEqual({ 'x-request-id': 'order-17', traceparent });
+  });
+
   test('are new where nobody gave an id', () => {
     expect(traceOf(undefined)).not.toBe(traceOf(undefined));
   });

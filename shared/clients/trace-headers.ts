@@ -8,10 +8,11 @@ import { readTrace } from '../trace.ts';
  */
 export function traceHeaders(trace: string | undefined): { 'x-request-id': string; traceparent: string } {
   const given = trace ?? randomUUID();
-  const { requestId = '', traceId = hashOf(given) } = readTrace(given);
+  const { requestId = '', traceId = hashOf(given), parent } = readTrace(given);
   // What no header can carry would fail the call, and many such calls would open the breaker for everybody.
   const said = /^[\x21-\x7e][\x20-\x7e]{0,199}$/.test(requestId) ? requestId : traceId;
-  return { 'x-request-id': said, traceparent: `00-${traceId}-${randomBytes(8).toString('hex')}-01` };
+  const { spanId, flags } = parent ?? { spanId: randomBytes(8).toString('hex'), flags: '01' };
+  return { 'x-request-id': said, traceparent: `00-${traceId}-${spanId}-${flags}` };
 }
 
 function hashOf(text: string): string {
