@@ -163,7 +163,9 @@ const variables = z.object({
   OTEL_EXPORTER_OTLP_ENDPOINT: z
     .union([z.literal(''), url('http:', 'https:')])
     .default('')
-    .describe('Where traces go; empty = off'),
+    .describe(
+      'Base address of an OpenTelemetry collector that takes OTLP over HTTP, such as http://collector:4318; empty = no spans are recorded',
+    ),
   SCHEDULER_URL: url('http:', 'https:').optional().describe('The API the command line asks; else the one of this machine on PORT'),
   SCHEDULER_TOKEN: z.string().optional().describe('Token the command line shows; else one made from the secrets, outside of production'),
 });

@@ -9,6 +9,7 @@ const STATIONS: readonly (readonly [station: string, paths: RegExp])[] = [
     /^shared\/(errors|events|trace)\.ts$|^shared\/(allocation|placement|quota|reservation|waitlist|renewal|simulation|notices|consumed)\//,
   ],
   ['fault point', /^shared\/fault-point\.ts$/],
+  ['spans', /^shared\/spans\.ts$/],
   ['telemetry', /^shared\/(logger|metrics)\.ts$/],
   ['generated', /^prisma\/generated\//],
   ['store', /^shared\/store\//],
@@ -30,7 +31,7 @@ const STATIONS: readonly (readonly [station: string, paths: RegExp])[] = [
   ['cli', /^cli\//],
 ];
 
-const SHARED = ['domain', 'telemetry', 'fault point', 'store', 'clients', 'broker', 'run'];
+const SHARED = ['domain', 'telemetry', 'fault point', 'spans', 'store', 'clients', 'broker', 'run'];
 
 /** What a station may import besides itself. The configuration is for `main.ts` files, see below. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -38,12 +39,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   domain: [],
   telemetry: [],
   'fault point': [],
-  store: ['domain', 'telemetry', 'fault point', 'generated'],
-  clients: ['domain', 'telemetry'],
-  broker: ['domain', 'telemetry'],
-  run: ['domain', 'telemetry'],
+  // What records spans is in `run`, and loaded there only where an endpoint is set.
+  spans: ['domain'],
+  store: ['domain', 'telemetry', 'fault point', 'spans', 'generated'],
+  clients: ['domain', 'telemetry', 'spans'],
+  broker: ['domain', 'telemetry', 'spans'],
+  run: ['domain', 'telemetry', 'spans'],
   // The client opens connections of its own, in the way every process does; what that drags in is tested below.
-  queues: ['domain', 'run'],
+  queues: ['domain', 'spans', 'run'],
   api: ['queues', ...SHARED],
   'worker allocation': ['queues', ...SHARED],
   'worker delivery': ['queues', ...SHARED],
@@ -68,7 +71,14 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   opossum: ['clients'],
   amqplib: ['broker'],
   // The deliveries throw BullMQ's error for a job that must not be repeated.
-  bullmq: ['run', 'queues', 'dashboards', 'worker delivery'],
+  bullmq: ['run', 'queues', 'dashboards', 'worker delivery', 'spans'],
+  'bullmq-otel': ['run'],
+  '@opentelemetry/api': ['run'],
+  '@opentelemetry/context-async-hooks': ['run'],
+  '@opentelemetry/core': ['run'],
+  '@opentelemetry/exporter-trace-otlp-http': ['run'],
+  '@opentelemetry/resources': ['run'],
+  '@opentelemetry/sdk-trace': ['run'],
   // Only run and queues open connections; the others name the type of one they are given.
   ioredis: ['run', 'queues', 'clients', 'api'],
   pino: ['telemetry'],

@@ -7,6 +7,8 @@ export interface ProcessOptions {
   /** Longest orderly shutdown, ms; after it the process exits with 1. */
   readonly shutdownTimeoutMs: number;
   readonly logger: Logger;
+  /** Where spans of this process go; empty or left out: they are not recorded, and what would record them is not even loaded. */
+  readonly tracesTo?: string;
   /** Whose signals are heard and what is exited; the process itself unless a test stands in. */
   readonly host?: Host;
 }
@@ -62,10 +64,18 @@ export async function runProcess(name: string, start: (life: Life) => Promise<vo
   });
 
   try {
+    await traceTo(options.tracesTo ?? '', name, life, logger);
     await start(life);
     logger.info(`${name} is up`);
   } catch (error) {
     logger.fatal({ err: error }, `${name} could not start`);
     await stop('start failed', 1);
   }
+}
+
+/** Opened first, so that it is closed last: what is closed before still has spans to send. */
+async function traceTo(endpoint: string, name: string, life: Life, logger: Logger): Promise<void> {
+  if (endpoint === '') return;
+  const { openTracing } = await import('./tracing.ts');
+  life.onClose('tracing', openTracing({ name, endpoint, logger }).close);
 }
