@@ -11,7 +11,11 @@ const NAME = 'api';
 
 const config = readConfig();
 const logger = createLogger(NAME, config.LOG_LEVEL);
-await runProcess(NAME, (life) => start(life, config, logger), { shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT * 1_000, logger });
+await runProcess(NAME, (life) => start(life, config, logger), {
+  shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT * 1_000,
+  tracesTo: config.OTEL_EXPORTER_OTLP_ENDPOINT,
+  logger,
+});
 
 /** Starts the HTTP API and the listener of its metrics. */
 async function start(life: Life, config: Config, logger: Logger): Promise<void> {

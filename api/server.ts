@@ -36,6 +36,7 @@ import { simulateRoutes } from './routes/simulate.ts';
 import { strategyRoutes } from './routes/strategies.ts';
 import { userRoutes } from './routes/users.ts';
 import { securityHeaders } from './security-headers.ts';
+import { traceRequests } from './trace-requests.ts';
 
 const BODY_LIMIT_BYTES = 1024 * 1024;
 const LONGEST_PARAM = 500;
@@ -62,6 +63,7 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
   app.setSerializerCompiler(serializerCompiler);
   app.setErrorHandler(answerError);
   parseBodies(app);
+  traceRequests(app);
   answerUnknownRoutes(app);
   addHeaders(app, await securityHeaders());
   await describeApi(app);

@@ -4,6 +4,7 @@ import type { Cluster, Redis } from 'ioredis';
 import { withoutDefaults } from '../shared/allocation/asked.ts';
 import type { AllocationRequest } from '../shared/allocation/facts.ts';
 import { SchedulerError } from '../shared/errors.ts';
+import { spanRecorder } from '../shared/spans.ts';
 import { type Asker, placeInFairOrder } from './fair-order.ts';
 import type { Place } from './fair-order-model.ts';
 import { ADMIT_EVENT, FAILED_OTHERWISE, FORGET_FAILED, FORGET_FINISHED, UNDER_WAY } from './job-scripts.ts';
@@ -113,6 +114,7 @@ const MAX_WAITING_EVENTS = 10_000;
 
 export function createProducer(options: ProducerOptions): Producer {
   const { redis, prefix, maxWaitingJobs, maxWaitingEvents = MAX_WAITING_EVENTS, logger } = options;
+  const telemetry = spanRecorder()?.telemetry;
   const open = <Payload>(name: QueueName) => {
     // Without its version check: it asks once, and a queue made while Redis is away would fail for ever after.
     const queue = new Queue<Payload, unknown, string>(name, {
@@ -120,6 +122,7 @@ export function createProducer(options: ProducerOptions): Producer {
       prefix,
       skipWaitingForReady: true,
       skipVersionCheck: true,
+      ...(telemetry === undefined ? {} : { telemetry }),
     });
     queue.on('error', (error) => logger.warn({ err: error, queue: name }, 'queue error'));
     return queue;
@@ -332,8 +335,27 @@ type Entry<Payload> = Parameters<Queue<Payload, unknown, string>['addBulk']>[0][
 async function addAll<Payload>(queue: Queue<Payload, unknown, string>, entries: readonly Entry<Payload>[]): Promise<void> {
   const [first] = entries;
   if (first === undefined) return;
-  if (entries.length === 1) await queue.add(first.name, first.data, first.opts);
-  else for (let from = 0; from < entries.length; from += BULK) await queue.addBulk(entries.slice(from, from + BULK));
+  if (entries.length === 1) await inTrace(first.data, () => queue.add(first.name, first.data, first.opts));
+  else for (let from = 0; from < entries.length; from += BULK) await queue.addBulk(entries.slice(from, from + BULK).map(withContext));
+}
+
+/** The trace of a payload is what the job belongs to, whoever enqueues it. */
+function inTrace<T>(data: unknown, work: () => Promise<T>): Promise<T> {
+  const recorder = spanRecorder();
+  const trace = traceOf(data);
+  return recorder === undefined || trace === undefined ? work() : recorder.after(trace, work);
+}
+
+/** Jobs that are added together belong each to its own trace. */
+function withContext<Payload>(entry: Entry<Payload>): Entry<Payload> {
+  const trace = traceOf(entry.data);
+  const metadata = trace === undefined ? undefined : spanRecorder()?.metadataOf(trace);
+  return metadata === undefined ? entry : { ...entry, opts: { ...entry.opts, telemetry: { metadata } } };
+}
+
+function traceOf(data: unknown): string | undefined {
+  if (typeof data !== 'object' || data === null || !('traceId' in data)) return undefined;
+  return typeof data.traceId === 'string' ? data.traceId : undefined;
 }
 
 function eventEntry(data: EventPayload) {

@@ -15,13 +15,16 @@ const outboxIds = z
   .min(1)
   .max(MAX_DELIVERY_ROWS);
 
+/** What led to the first row; only while spans are recorded. */
+const traceId = z.string().max(200).optional();
+
 /**
  * A wake-up: which rows to look at. The rows say whether and when they are delivered, how often it was tried and what
  * comes next, so running a job twice, late or never loses nothing. Outbox ids are bigint texts, ledger ids UUIDs.
  */
 export const deliverPayload = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('usage'), ids: outboxIds }),
-  z.object({ kind: z.literal('notice'), ids: outboxIds }),
+  z.object({ kind: z.literal('usage'), ids: outboxIds, traceId }),
+  z.object({ kind: z.literal('notice'), ids: outboxIds, traceId }),
   z.object({
     kind: z.literal('billing'),
     ids: z.array(z.guid()).min(1).max(MAX_DELIVERY_ROWS),

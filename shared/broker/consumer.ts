@@ -3,6 +3,7 @@ import type { ConfirmChannel, ConsumeMessage } from 'amqplib';
 import { DEAD_LETTER_EXCHANGE, EVENT_EXCHANGE } from '../events.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
+import { type SpanStart, spanned } from '../spans.ts';
 import { type Backoff, backoffDelay } from './backoff.ts';
 import { type BrokerConnection, openBrokerConnection } from './connection.ts';
 import { withDeadline } from './deadline.ts';
@@ -138,7 +139,10 @@ class SupervisedConsumer implements Consumer {
   async #handle(channel: ConfirmChannel, queue: string, message: ConsumeMessage): Promise<void> {
     const { logger } = this.#options;
     try {
-      const taking = await this.#keep(channel, message);
+      const taking = await spanned(
+        () => spanOf(queue, message),
+        () => this.#keep(channel, message),
+      );
       if (taking === undefined) return;
       if (taking.kind === 'malformed') await bury(channel, queue, message, taking.reason);
       if (taking.kind === 'malformed')
@@ -178,6 +182,21 @@ async function bury(channel: ConfirmChannel, queue: string, message: ConsumeMess
   const options = { persistent: true, messageId, contentType, headers: said };
   channel.publish(DEAD_LETTER_EXCHANGE, `${queue}.failed`, message.content, options);
   await channel.waitForConfirms();
+}
+
+function spanOf(queue: string, { fields, properties }: ConsumeMessage): SpanStart {
+  const said: unknown = properties.headers?.['traceparent'];
+  return {
+    name: `process ${queue}`,
+    kind: 'consumer',
+    attributes: {
+      'messaging.system': 'rabbitmq',
+      'messaging.operation.type': 'process',
+      'messaging.destination.name': queue,
+      'messaging.rabbitmq.destination.routing_key': fields.routingKey,
+    },
+    after: typeof said === 'string' ? said : undefined,
+  };
 }
 
 function takenMessage(message: ConsumeMessage): TakenMessage {

@@ -3,6 +3,8 @@ import { messageOf } from '../errors.ts';
 import { DEAD_LETTER_EXCHANGE, EVENT_EXCHANGE } from '../events.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
+import { type Span, spanRecorder } from '../spans.ts';
+import { readTrace } from '../trace.ts';
 import type { Backoff } from './backoff.ts';
 import { type BrokerConnection, openBrokerConnection } from './connection.ts';
 import { SupervisedChannel } from './supervised-channel.ts';
@@ -21,6 +23,8 @@ export interface OutgoingMessage {
   readonly body: Readonly<Record<string, unknown>>;
   readonly createdAt: Date;
   readonly headers: TraceHeaders;
+  /** What led to the event, as `shared/trace.ts` writes it. */
+  readonly after?: string | undefined;
 }
 
 /**
@@ -149,11 +153,18 @@ class ConfirmingPublisher implements Publisher {
     const { promise, resolve } = Promise.withResolvers<PublishOutcome>();
     const content = Buffer.from(JSON.stringify(message.body));
     if (content.length > MAX_BODY_BYTES) return Promise.resolve({ kind: 'rejected', reason: `the body has ${content.length} bytes` });
+    const span = spanOf(message);
+    const told = (outcome: PublishOutcome) => {
+      if (outcome.kind !== 'confirmed') span?.fail(outcome.kind);
+      span?.end();
+      resolve(outcome);
+    };
+    const properties = propertiesOf(message, span);
     try {
-      channel.publish(message.exchange, message.routingKey, content, propertiesOf(message), (error: unknown) => resolve(outcomeOf(error)));
+      channel.publish(message.exchange, message.routingKey, content, properties, (error: unknown) => told(outcomeOf(error)));
     } catch (error) {
       // A channel that is ending says so here; everything else is said against the message.
-      resolve({ kind: error instanceof IllegalOperationError ? 'unavailable' : 'rejected', reason: messageOf(error) });
+      told({ kind: error instanceof IllegalOperationError ? 'unavailable' : 'rejected', reason: messageOf(error) });
     }
     return promise;
   }
@@ -201,7 +212,25 @@ function outcomeOf(error: unknown): PublishOutcome {
   return { kind: reason === 'message nacked' ? 'rejected' : 'unavailable', reason };
 }
 
-function propertiesOf(message: OutgoingMessage) {
+/** An event that is published again has the same span: what was made of it goes on from that one. */
+function spanOf({ exchange, routingKey, messageId, after = '', headers }: OutgoingMessage): Span | undefined {
+  const traceId = headers.traceparent.slice(3, 35);
+  return spanRecorder()?.begin({
+    name: `send ${exchange}`,
+    kind: 'producer',
+    attributes: {
+      'messaging.system': 'rabbitmq',
+      'messaging.operation.type': 'send',
+      'messaging.destination.name': exchange,
+      'messaging.rabbitmq.destination.routing_key': routingKey,
+      'messaging.message.id': messageId,
+    },
+    after: readTrace(after).traceId === traceId ? after : traceId,
+    spanId: messageId.replaceAll('-', '').slice(16).toLowerCase(),
+  });
+}
+
+function propertiesOf(message: OutgoingMessage, span: Span | undefined) {
   return {
     deliveryMode: 2,
     contentType: 'application/json',
@@ -209,7 +238,7 @@ function propertiesOf(message: OutgoingMessage) {
     messageId: message.messageId,
     timestamp: Math.floor(message.createdAt.getTime() / 1_000),
     type: message.routingKey,
-    headers: { ...message.headers },
+    headers: { ...message.headers, ...(span === undefined ? {} : { traceparent: span.traceparent }) },
     mandatory: true,
   };
 }

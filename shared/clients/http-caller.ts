@@ -3,6 +3,8 @@ import { Agent as HttpsAgent } from 'node:https';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
+import { type Span, type SpanStart, spanned, traceNow } from '../spans.ts';
+import { readTrace } from '../trace.ts';
 import { type Breaker, BreakerOpen, type BreakerState, createBreaker } from './breaker.ts';
 import type { BreakerWatcher } from './breaker-board.ts';
 import { CALLER_DEFAULTS, type Call, type CallerTuning } from './call.ts';
@@ -65,7 +67,10 @@ export function createHttpCaller(deps: CallerDeps): HttpCaller {
   return {
     async call(request) {
       const started = performance.now();
-      const answer = await ask(request);
+      const answer = await spanned(
+        () => spanOf(neighbour, request),
+        async (span) => (span === undefined ? ask(request) : noted(span, await ask(withinSpan(request)))),
+      );
       metrics.neighbourCalls.observe({ neighbour: neighbour.name, outcome: outcomeOf(answer) }, (performance.now() - started) / 1000);
       if (answer.kind === 'unavailable' && answer.asked) {
         logger.warn({ neighbour: neighbour.name, traceId: request.traceId, reason: answer.reason }, 'call to a neighbour failed');
@@ -100,6 +105,31 @@ async function guarded<T>(breaker: Breaker, work: () => Promise<CallAnswer<T>>):
       retryAfterMs: error instanceof NeighbourFault ? error.retryAfterMs : undefined,
     };
   }
+}
+
+/** The path names users, so it is not told. */
+function spanOf({ name, baseUrl }: Neighbour, { method, traceId }: Call<unknown>): SpanStart {
+  const { hostname, port, protocol } = new URL(baseUrl);
+  return {
+    name: `${method} ${name}-service`,
+    kind: 'client',
+    attributes: {
+      'http.request.method': method,
+      'server.address': hostname,
+      'server.port': Number(port === '' ? (protocol === 'https:' ? 443 : 80) : port),
+    },
+    after: traceId,
+  };
+}
+
+function withinSpan<T>(request: Call<T>): Call<T> {
+  return { ...request, traceId: traceNow(readTrace(request.traceId ?? '')) };
+}
+
+function noted<T>(span: Span, answer: CallAnswer<T>): CallAnswer<T> {
+  if (answer.kind === 'refused') span.note({ 'http.response.status_code': answer.status });
+  if (answer.kind === 'unavailable') span.fail(outcomeOf(answer));
+  return answer;
 }
 
 function agentsFor(maxSockets: number) {

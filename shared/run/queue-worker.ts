@@ -2,9 +2,11 @@ import { type Job, UnrecoverableError, Worker } from 'bullmq';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
+import { failureOf, spanRecorder } from '../spans.ts';
 import { createJobNotes } from './job-notes.ts';
 import { closeRedis, createRedis, type RedisAddress } from './redis.ts';
 import { createRunningJobs, type RunningJob } from './running-jobs.ts';
+import { tracedMetadata as metadataOf, tracedData } from './traced-data.ts';
 import { startWatchdog } from './watchdog.ts';
 
 /**
@@ -135,6 +137,7 @@ export function startQueueWorker(options: QueueWorkerOptions): QueueWorker {
       removeOnFail: kept.failed,
       // After a lost connection BullMQ pauses this long before it asks again; its own 15 s is an outage of its own.
       runRetryDelay: 1_000,
+      ...withTelemetry(),
     });
     worker.on('error', (error) => logger.warn({ err: error }, 'queue worker error'));
     worker.on('failed', (job, error) =>
@@ -153,19 +156,34 @@ export function startQueueWorker(options: QueueWorkerOptions): QueueWorker {
   function work(job: Job<unknown>): Promise<unknown> {
     const handler = Object.hasOwn(options.handlers, job.name) ? options.handlers[job.name] : undefined;
     if (handler === undefined) return Promise.reject(new UnrecoverableError(`no handler for a job named ${JSON.stringify(job.name)}`));
+    const span = spanRecorder()?.current();
+    const data = span === undefined ? job.data : tracedData(job.data);
+    const done = jobs.run(
+      job,
+      noted(job, (running) => handler(data, running)),
+    );
+    if (span === undefined) return done;
+    return done.catch((error: unknown) => {
+      span.fail(failureOf(error));
+      throw error;
+    });
+  }
+
+  /** Notes on the job why an attempt failed and, where that is asked for, how it went. */
+  function noted(job: Job<unknown>, work: (running: RunningJob) => Promise<unknown>): (running: RunningJob) => Promise<unknown> {
     const { log } = createJobNotes(job, logger);
-    return jobs.run(job, async (running: RunningJob) => {
+    return async (running) => {
       const began = performance.now();
       if (options.noted === true) await log(`attempt ${running.attempt} has begun`, 0);
       try {
-        const result = await handler(job.data, running);
+        const result = await work(running);
         if (options.noted === true) await log(`done after ${Math.round(performance.now() - began)} ms: ${JSON.stringify(result)}`, 100);
         return result;
       } catch (error) {
         await log(`attempt ${running.attempt} failed after ${Math.round(performance.now() - began)} ms: ${messageOf(error)}`);
         throw error;
       }
-    });
+    };
   }
 
   async function restart(): Promise<void> {
@@ -217,8 +235,28 @@ export function startQueueWorker(options: QueueWorkerOptions): QueueWorker {
   };
 }
 
+/** Said at all only where spans are recorded. */
+function withTelemetry() {
+  const telemetry = spanRecorder()?.telemetry;
+  return telemetry === undefined ? {} : { telemetry };
+}
+
 /** BullMQ's worker, with one thing more that can be done to it. */
 class WatchedWorker extends Worker<unknown> {
+  /**
+   * Who enqueues without recording spans still says which trace the job belongs to. A scheduled one begins a trace: it was
+   * enqueued by the run before it, and all of them would be one that never ends.
+   */
+  protected override createJob(...[json, id]: Parameters<Worker<unknown>['createJob']>): Job<unknown> {
+    const job = super.createJob(json, id);
+    if (job.repeatJobKey !== undefined) delete job.opts.telemetry;
+    else if (job.opts.telemetry === undefined) {
+      const metadata = metadataOf(job.data);
+      if (metadata !== undefined) job.opts.telemetry = { metadata };
+    }
+    return job;
+  }
+
   /** Stops renewing locks without waiting for the jobs: they are handed to other workers once their locks expire. */
   stopRenewing(): Promise<void> {
     return this.lockManager.close();

@@ -4,6 +4,7 @@ import type { AllocateOutcome } from '../allocation/outcome.ts';
 import { type Matched, planGroup } from '../allocation/plan-group.ts';
 import { faultPoint } from '../fault-point.ts';
 import type { Strategy } from '../placement/strategy.ts';
+import { spannedGroup } from '../spans.ts';
 import { commitGrants } from './commit-grants.ts';
 import { lockUsers, readGroupFacts } from './grant-facts.ts';
 import { readOutcomes } from './outcomes.ts';
@@ -40,7 +41,10 @@ export async function grantGroup(
   matched: Matched = new Map(),
 ): Promise<GroupOutcome[]> {
   const once = [...new Map(group.map((gathered) => [gathered.request.requestId, gathered])).values()];
-  const outcomes = await store.transaction((tx) => decideAndWrite(tx, once, policy, batch, matched));
+  const traces = once.map(({ request }) => request.traceId);
+  const outcomes = await spannedGroup('decide group', traces, () =>
+    store.transaction((tx) => decideAndWrite(tx, once, policy, batch, matched)),
+  );
   return group.map(({ request }) => outcomes.get(request.requestId) ?? { status: 'contended', requestId: request.requestId });
 }
 

@@ -10,15 +10,22 @@ import { translated } from './store-errors.ts';
  * that notes the hand-out, so two relays never hand out the same row at the same time.
  */
 
+/** A row of the outbox on its way to a delivery job. */
+export interface HandedOut {
+  readonly id: string;
+  /** What led to it. */
+  readonly traceId: string | null;
+}
+
 /**
  * Hands out reports of use: due ones that are the first of their allocation not yet delivered, oldest first.
  *
- * @returns outbox ids, at most `limit`
+ * @returns in the order they were written, at most `limit`
  * @throws STORE_UNAVAILABLE
  */
-export async function handOutUsage(store: Store, limit: number, againAfterMs: number): Promise<readonly string[]> {
+export async function handOutUsage(store: Store, limit: number, againAfterMs: number): Promise<readonly HandedOut[]> {
   const rows = await translated(
-    store.prisma.$queryRaw<{ id: string }[]>`
+    store.prisma.$queryRaw<HandedOut[]>`
       UPDATE outbox SET handed_out_at = now()
       WHERE id IN (
         SELECT o.id FROM outbox o
@@ -30,20 +37,20 @@ export async function handOutUsage(store: Store, limit: number, againAfterMs: nu
         ORDER BY o.next_attempt_at, o.id
         LIMIT ${limit}
         FOR UPDATE OF o SKIP LOCKED)
-      RETURNING id::text AS "id"`,
+      RETURNING id::text AS "id", trace_id AS "traceId"`,
   );
-  return rows.map(({ id }) => id).sort((a, b) => Number(a) - Number(b));
+  return rows.sort((a, b) => Number(a.id) - Number(b.id));
 }
 
 /**
  * Hands out notices to people, the longest due first. Each stands alone: none waits for another.
  *
- * @returns outbox ids, at most `limit`
+ * @returns in the order they were written, at most `limit`
  * @throws STORE_UNAVAILABLE
  */
-export async function handOutNotices(store: Store, limit: number, againAfterMs: number): Promise<readonly string[]> {
+export async function handOutNotices(store: Store, limit: number, againAfterMs: number): Promise<readonly HandedOut[]> {
   const rows = await translated(
-    store.prisma.$queryRaw<{ id: string }[]>`
+    store.prisma.$queryRaw<HandedOut[]>`
       UPDATE outbox SET handed_out_at = now()
       WHERE id IN (
         SELECT o.id FROM outbox o
@@ -52,9 +59,9 @@ export async function handOutNotices(store: Store, limit: number, againAfterMs: 
         ORDER BY o.next_attempt_at, o.id
         LIMIT ${limit}
         FOR UPDATE OF o SKIP LOCKED)
-      RETURNING id::text AS "id"`,
+      RETURNING id::text AS "id", trace_id AS "traceId"`,
   );
-  return rows.map(({ id }) => id).sort((a, b) => Number(a) - Number(b));
+  return rows.sort((a, b) => Number(a.id) - Number(b.id));
 }
 
 /**

@@ -1,6 +1,7 @@
 import { decideRelease, type ReleaseDecision, type ReleaseFacts, type ReleaseRequest } from '../allocation/decide-release.ts';
 import type { EndReason } from '../allocation/end-reason.ts';
 import { faultPoint } from '../fault-point.ts';
+import { spannedGroup } from '../spans.ts';
 import { BY_INDEX } from './by-index.ts';
 import { type EndedAllocation, type Ending, endAllocations } from './end-allocations.ts';
 import type { Store, Transaction } from './store.ts';
@@ -52,7 +53,12 @@ interface FactsRow {
  * @returns results in the order of the releases
  * @throws SchedulerError STORE_UNAVAILABLE
  */
-export async function releaseGroup(store: Store, releases: readonly NamedRelease[], ending: Ending): Promise<ReleaseResult[]> {
+export function releaseGroup(store: Store, releases: readonly NamedRelease[], ending: Ending): Promise<ReleaseResult[]> {
+  const traces = releases.map(({ traceId }) => traceId);
+  return spannedGroup('release group', traces, () => release(store, releases, ending));
+}
+
+function release(store: Store, releases: readonly NamedRelease[], ending: Ending): Promise<ReleaseResult[]> {
   return store.transaction(async (tx) => {
     const facts = await readFacts(tx, releases);
     const decisions = releases.map((release, position) => decideRelease(release, facts.get(position)));

@@ -1,4 +1,5 @@
 import { messageOf, SchedulerError } from '../errors.ts';
+import { type SpanStart, spannedWithin } from '../spans.ts';
 
 /** SQLSTATEs after which the same transaction may simply be run again: nothing of it has happened. */
 const RETRYABLE_STATES = new Set([
@@ -44,10 +45,17 @@ export function translateStoreError(error: unknown): { retryable: boolean; trans
   return { retryable: false, translated: error };
 }
 
+/** What Postgres does for somebody. */
+export const POSTGRES_SPAN: SpanStart = { name: 'postgres statement', kind: 'client', attributes: { 'db.system.name': 'postgresql' } };
+
 /** Runs a statement outside a transaction with the same translation. */
 export async function translated<T>(statement: Promise<T>): Promise<T> {
   try {
-    return await statement;
+    // Prisma sends a statement when it is awaited.
+    return await spannedWithin(
+      () => POSTGRES_SPAN,
+      async () => statement,
+    );
   } catch (error) {
     throw translateStoreError(error).translated;
   }

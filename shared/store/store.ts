@@ -1,6 +1,7 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 import { PrismaClient } from '../../prisma/generated/client.ts';
-import { translateStoreError } from './store-errors.ts';
+import { spannedWithin } from '../spans.ts';
+import { POSTGRES_SPAN, translateStoreError } from './store-errors.ts';
 
 /** How to reach Postgres. Times in ms. */
 export interface StoreOptions {
@@ -24,6 +25,9 @@ export interface Store {
 }
 
 const TRIES = 3;
+
+/** A transaction with its repeats. The statements are not told: they are known by the code that is in the transaction. */
+const TRANSACTION_SPAN = { ...POSTGRES_SPAN, name: 'postgres transaction' };
 
 /**
  * What holds for every statement of a connection.
@@ -65,7 +69,11 @@ export function createStore(options: StoreOptions): Store {
   });
   return {
     prisma,
-    transaction: (work) => withRetry(() => prisma.$transaction(work)),
+    transaction: (work) =>
+      spannedWithin(
+        () => TRANSACTION_SPAN,
+        () => withRetry(() => prisma.$transaction(work)),
+      ),
     close: () => prisma.$disconnect(),
   };
 }

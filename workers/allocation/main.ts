@@ -16,7 +16,11 @@ const NAME = 'worker-allocation';
 
 const config = readConfig();
 const logger = createLogger(NAME, config.LOG_LEVEL);
-await runProcess(NAME, (life) => start(life, config, logger), { shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT * 1_000, logger });
+await runProcess(NAME, (life) => start(life, config, logger), {
+  shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT * 1_000,
+  tracesTo: config.OTEL_EXPORTER_OTLP_ENDPOINT,
+  logger,
+});
 
 /** Opens what allocations need and starts deciding. */
 async function start(life: Life, config: Config, logger: Logger): Promise<void> {

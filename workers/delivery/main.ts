@@ -22,7 +22,11 @@ const NAME = 'worker-delivery';
 
 const config = readConfig();
 const logger = createLogger(NAME, config.LOG_LEVEL);
-await runProcess(NAME, (life) => start(life, config, logger), { shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT * 1_000, logger });
+await runProcess(NAME, (life) => start(life, config, logger), {
+  shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT * 1_000,
+  tracesTo: config.OTEL_EXPORTER_OTLP_ENDPOINT,
+  logger,
+});
 
 /** Opens what deliveries need and starts them. */
 async function start(life: Life, config: Config, logger: Logger): Promise<void> {

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { askedAllocation } from '../../shared/allocation/asked.ts';
 import { SchedulerError } from '../../shared/errors.ts';
+import { traceNow } from '../../shared/spans.ts';
 import { endAllocations } from '../../shared/store/end-allocations.ts';
 import { answerEvent, liveAllocationOn } from '../../shared/store/event-effects.ts';
 import { insertRequest, type NewRequest, type RequestState, readRequest } from '../../shared/store/requests.ts';
@@ -37,7 +38,8 @@ export async function allocateOrder(
 function requestOf(eventId: string, { userId, durationMinutes }: Consumed<'allocate-order'>['action']): NewRequest {
   const asked = askedAllocation.parse(durationMinutes === undefined ? {} : { durationMinutes });
   const requestId = requestIdOf(`order:${eventId}`);
-  return { requestId, caller: 'service:orders', source: 'event', userId, tenantId: undefined, tier: 'standard', asked, traceId: undefined };
+  const traceId = traceNow({ requestId: undefined, traceId: undefined }) || undefined;
+  return { requestId, caller: 'service:orders', source: 'event', userId, tenantId: undefined, tier: 'standard', asked, traceId };
 }
 
 async function decisionOf({ store }: EventParts, requestId: string, signal: AbortSignal): Promise<RequestState> {

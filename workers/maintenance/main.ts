@@ -17,7 +17,11 @@ const OUTBOX_DAYS = 2;
 
 const config = readConfig();
 const logger = createLogger(NAME, config.LOG_LEVEL);
-await runProcess(NAME, (life) => start(life, config, logger), { shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT * 1_000, logger });
+await runProcess(NAME, (life) => start(life, config, logger), {
+  shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT * 1_000,
+  tracesTo: config.OTEL_EXPORTER_OTLP_ENDPOINT,
+  logger,
+});
 
 /** Opens what the scheduled jobs need and starts them. */
 async function start(life: Life, config: Config, logger: Logger): Promise<void> {

@@ -1,6 +1,7 @@
 import { type DeliverPayload, MAX_DELIVERY_ROWS } from '../../queues/jobs/deliver.ts';
 import { faultPoint } from '../../shared/fault-point.ts';
-import { handOutBilling, handOutUsage, handOutNotices as noteHandedOut } from '../../shared/store/hand-out.ts';
+import { spanRecorder } from '../../shared/spans.ts';
+import { type HandedOut, handOutBilling, handOutUsage, handOutNotices as noteHandedOut } from '../../shared/store/hand-out.ts';
 import type { Store } from '../../shared/store/store.ts';
 import type { Tally } from './tally.ts';
 
@@ -35,7 +36,7 @@ export async function handOut(store: Store, queue: DeliveryQueue, lostAfterMs: n
   const usage = await handOutUsage(store, BATCH, lostAfterMs);
   const billing = await handOutBilling(store, BATCH, lostAfterMs);
   const payloads = [
-    ...inChunks(usage).map((ids): DeliverPayload => ({ kind: 'usage', ids })),
+    ...inChunks(usage).map((rows): DeliverPayload => ({ kind: 'usage', ...carried(rows) })),
     ...inChunks(billing).map((ids): DeliverPayload => ({ kind: 'billing', ids })),
   ];
   if (payloads.length > 0) await deliverAll(queue, payloads);
@@ -59,12 +60,18 @@ async function deliverAll(queue: DeliveryQueue, payloads: readonly DeliverPayloa
 export async function handOutNotices(store: Store, queue: DeliveryQueue, lostAfterMs: number, tally: Tally): Promise<boolean> {
   if ((await queue.waiting('notice')) >= MAX_WAITING_JOBS) return false;
   const notices = await noteHandedOut(store, BATCH, lostAfterMs);
-  if (notices.length > 0) await queue.deliver(inChunks(notices).map((ids): DeliverPayload => ({ kind: 'notice', ids })));
+  if (notices.length > 0) await queue.deliver(inChunks(notices).map((rows): DeliverPayload => ({ kind: 'notice', ...carried(rows) })));
   tally.add('notices', notices.length);
   return notices.length === BATCH;
 }
 
-function inChunks(ids: readonly string[]): string[][] {
-  const count = Math.ceil(ids.length / MAX_DELIVERY_ROWS);
-  return Array.from({ length: count }, (_, index) => ids.slice(index * MAX_DELIVERY_ROWS, (index + 1) * MAX_DELIVERY_ROWS));
+/** The job belongs to the trace of the row it is named after; the calls for the others go on in theirs, and link to it. */
+function carried(rows: readonly HandedOut[]): { ids: string[]; traceId?: string } {
+  const traceId = spanRecorder() === undefined ? null : (rows[0]?.traceId ?? null);
+  return { ids: rows.map(({ id }) => id), ...(traceId === null ? {} : { traceId }) };
+}
+
+function inChunks<T>(rows: readonly T[]): T[][] {
+  const count = Math.ceil(rows.length / MAX_DELIVERY_ROWS);
+  return Array.from({ length: count }, (_, index) => rows.slice(index * MAX_DELIVERY_ROWS, (index + 1) * MAX_DELIVERY_ROWS));
 }

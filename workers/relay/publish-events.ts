@@ -67,5 +67,6 @@ function toMessage(event: PendingEvent): OutgoingMessage {
     body: publishedBody(event),
     createdAt: event.createdAt,
     headers: traceHeadersOf(event.traceId ?? undefined, event.eventId),
+    after: event.traceId ?? undefined,
   };
 }

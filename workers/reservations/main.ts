@@ -18,7 +18,11 @@ const NAME = 'worker-reservations';
 
 const config = readConfig();
 const logger = createLogger(NAME, config.LOG_LEVEL);
-await runProcess(NAME, (life) => start(life, config, logger), { shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT * 1_000, logger });
+await runProcess(NAME, (life) => start(life, config, logger), {
+  shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT * 1_000,
+  tracesTo: config.OTEL_EXPORTER_OTLP_ENDPOINT,
+  logger,
+});
 
 /** Opens what reservations need and starts looking after them. */
 async function start(life: Life, config: Config, logger: Logger): Promise<void> {
