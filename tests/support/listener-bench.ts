@@ -21,7 +21,7 @@ export interface ListenerBench {
   /** Starts a listener and waits until it listens. */
   start(changes?: Partial<ListenerDependencies>): Promise<Listener>;
   /** Publishes as another service does. @returns the event's id */
-  publish(topic: string, body: unknown, messageId?: string): Promise<string>;
+  publish(topic: string, body: unknown, messageId?: string, headers?: Readonly<Record<string, string>>): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -73,9 +73,9 @@ export async function openListenerBench(wired: Wired, url = rabbitmqUrl()): Prom
       }, 10_000);
       return listener;
     },
-    async publish(topic, body, messageId = randomUUID()) {
+    async publish(topic, body, messageId = randomUUID(), headers = {}) {
       const content = Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
-      channel.publish(exchange, topic, content, { messageId, persistent: true });
+      channel.publish(exchange, topic, content, { messageId, persistent: true, headers: { ...headers } });
       await channel.waitForConfirms();
       return messageId;
     },
