@@ -64,7 +64,7 @@ function optionsFrom(config: Config): Omit<ApiOptions, 'metrics' | 'logger'> {
       statementTimeoutMs: config.DB_STATEMENT_TIMEOUT_MS,
       applicationName: NAME,
     },
-    redis: { url: config.REDIS_URL, clusterNodes: config.REDIS_CLUSTER_NODES },
+    redis: config.REDIS_ADDRESS,
     rabbitmqUrl: config.RABBITMQ_URL,
     availableCacheTtlS: config.AVAILABLE_CACHE_TTL,
     cleaningSeconds: config.CLEANING_TIMEOUT,

@@ -3,8 +3,7 @@ import type { ConfigurationFacts, ServerAddresses } from './session.ts';
 /** What is needed of the checked configuration. */
 interface Checked {
   readonly DATABASE_URL: string;
-  readonly REDIS_URL: string;
-  readonly REDIS_CLUSTER_NODES: readonly string[];
+  readonly REDIS_ADDRESS: ServerAddresses['redis'];
   readonly QUEUE_PREFIX: string;
   readonly RABBITMQ_URL: string;
   readonly USER_SERVICE_URL: string;
@@ -33,8 +32,7 @@ export function configurationFacts(loaded: Loaded, said: Readonly<Record<string,
 function addressesOf(config: Checked, names: readonly string[]): ServerAddresses {
   return {
     databaseUrl: config.DATABASE_URL,
-    redisUrl: config.REDIS_URL,
-    clusterNodes: config.REDIS_CLUSTER_NODES,
+    redis: config.REDIS_ADDRESS,
     queuePrefix: config.QUEUE_PREFIX,
     rabbitmqUrl: config.RABBITMQ_URL,
     neighbourUrls: Object.fromEntries(NEIGHBOURS.filter((name) => names.includes(name)).map((name) => [name, config[name]])),

@@ -1,3 +1,4 @@
+import type { RedisAddress } from '../shared/run/redis.ts';
 import { type ApiAnswer, type ApiCall, type ApiCaller, createApiCaller } from './api-caller.ts';
 import type { CliEnvironment } from './cli-environment.ts';
 import { CliFailure, usageFailure } from './cli-failure.ts';
@@ -40,8 +41,7 @@ export interface ConfigurationFacts {
 /** How to reach what the processes stand on. */
 export interface ServerAddresses {
   readonly databaseUrl: string;
-  readonly redisUrl: string;
-  readonly clusterNodes: readonly string[];
+  readonly redis: RedisAddress;
   readonly queuePrefix: string;
   readonly rabbitmqUrl: string;
   /** By name: only those that were set, a stand-in has no fixed address. */

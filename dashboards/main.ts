@@ -25,7 +25,7 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
       statementTimeoutMs: config.DB_STATEMENT_TIMEOUT_MS,
       applicationName: NAME,
     },
-    redis: { url: config.REDIS_URL, clusterNodes: config.REDIS_CLUSTER_NODES },
+    redis: config.REDIS_ADDRESS,
     prefix: config.QUEUE_PREFIX,
     accounts: accountsFrom(config),
     secureCookies: config.NODE_ENV === 'production',

@@ -55,8 +55,15 @@ export type {
 export type { AllocateOutcome, GrantedAllocation } from './jobs/allocate.ts';
 
 export interface SchedulerClientOptions {
-  /** Where Redis is; with `clusterNodes` ("host:port") the URL gives credentials and TLS only. */
-  readonly redis: { readonly url: string; readonly clusterNodes?: readonly string[] };
+  /**
+   * Where Redis is. With `clusterNodes` ("host:port") the URL gives credentials and TLS only; with `sentinels`, which say
+   * where the primary of that name is, these and the number of the database.
+   */
+  readonly redis: {
+    readonly url: string;
+    readonly clusterNodes?: readonly string[];
+    readonly sentinels?: { readonly nodes: readonly string[]; readonly name: string; readonly password?: string };
+  };
   /** Name of the calling service; requests are its own and nobody else's. */
   readonly service: string;
   /** The scheduler's QUEUE_PREFIX. */
@@ -123,7 +130,9 @@ export class SchedulerClient {
 
   constructor({ redis, service, prefix = DEFAULT_PREFIX, maxWaitingJobs = DEFAULT_MAX_WAITING, logger = SILENT }: SchedulerClientOptions) {
     this.#caller = `service:${service}`;
-    this.#connection = new ClientConnection({ url: redis.url, clusterNodes: redis.clusterNodes ?? [] }, prefix, logger);
+    const { url, clusterNodes = [], sentinels } = redis;
+    const address = { url, clusterNodes, sentinels: sentinels && { password: '', ...sentinels } };
+    this.#connection = new ClientConnection(address, prefix, logger);
     this.#producer = createProducer({ redis: this.#connection.redis, prefix, maxWaitingJobs, logger });
   }
 

@@ -46,7 +46,7 @@ function theirAddress(instance: Instance): { host: string; port: number } | unde
   const url = said[instance.variable];
   if (url === '') return undefined;
   if (url !== undefined) return { host: new URL(url).hostname, port: Number(new URL(url).port || fallback) };
-  const node = said['REDIS_CLUSTER_NODES']?.split(',')[0]?.split(':');
+  const node = (said['REDIS_SENTINELS'] ?? said['REDIS_CLUSTER_NODES'])?.split(',')[0]?.split(':');
   if (instance.name === 'redis' && node?.[0]) return { host: node[0], port: Number(node[1] ?? fallback) };
   const short = instance.name === 'postgres' ? 'DB' : 'REDIS';
   return { host: said[`${short}_HOST`] ?? 'localhost', port: Number(said[`${short}_PORT`] ?? fallback) };

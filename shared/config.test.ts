@@ -121,6 +121,31 @@ describe('the configuration', () => {
     expect(accepted({ REDIS_HOST: 'cache' }).REDIS_URL).toBe('redis://cache:6379/0');
   });
 
+  test('knows where Redis is, whichever way that is said', () => {
+    expect(accepted({ REDIS_URL: 'redis://a:1/2' }).REDIS_ADDRESS).toEqual({
+      url: 'redis://a:1/2',
+      clusterNodes: [],
+      sentinels: undefined,
+    });
+    expect(accepted({ REDIS_CLUSTER_NODES: 'a:1' }).REDIS_ADDRESS).toMatchObject({ clusterNodes: ['a:1'], sentinels: undefined });
+    const watched = { REDIS_SENTINELS: 's1:26379, [::1]:26379', REDIS_SENTINEL_NAME: 'mymaster' };
+    const sentinels = { nodes: ['s1:26379', '[::1]:26379'], name: 'mymaster', password: '' };
+    expect(accepted(watched).REDIS_ADDRESS).toMatchObject({ clusterNodes: [], sentinels });
+    expect(accepted({ ...watched, REDIS_SENTINEL_PASSWORD: 'p' }).REDIS_ADDRESS.sentinels).toEqual({ ...sentinels, password: 'p' });
+  });
+
+  test('names what is missing or too much beside Sentinels', () => {
+    const list = 'must be set beside REDIS_SENTINEL_NAME and REDIS_SENTINEL_PASSWORD';
+    expect(problems({ REDIS_SENTINELS: 's:1' })).toEqual({ REDIS_SENTINEL_NAME: 'must be set beside REDIS_SENTINELS' });
+    expect(problems({ REDIS_SENTINEL_NAME: 'mymaster' })).toEqual({ REDIS_SENTINELS: list });
+    expect(problems({ REDIS_SENTINEL_PASSWORD: 'p' })).toEqual({ REDIS_SENTINELS: list });
+    expect(problems({ REDIS_SENTINELS: 's:1', REDIS_SENTINEL_NAME: 'm', REDIS_CLUSTER_NODES: 'a:1' })).toEqual({
+      REDIS_SENTINELS: 'must not be set beside REDIS_CLUSTER_NODES',
+    });
+    expect(problems({ REDIS_SENTINELS: 's', REDIS_SENTINEL_NAME: 'm' })).toEqual({ REDIS_SENTINELS: 'must be host:port, comma-separated' });
+    expect(problems({ REDIS_CLUSTER_NODES: 'a:1,b' })).toEqual({ REDIS_CLUSTER_NODES: 'must be host:port, comma-separated' });
+  });
+
   test('takes whole addresses as they are', () => {
     const addresses = {
       DATABASE_URL: 'postgres://a@b/c',

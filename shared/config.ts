@@ -37,6 +37,10 @@ const list = () =>
         .filter((part) => part !== ''),
     );
 
+/** Servers as host:port, an IPv6 address in brackets. */
+const nodes = () =>
+  list().refine((all) => all.every((node) => /^(\[[\da-f:]+\]|[^\s:]+):\d{1,5}$/i.test(node)), 'must be host:port, comma-separated');
+
 const url = (...protocols: string[]) =>
   z
     .string()
@@ -96,7 +100,10 @@ const variables = z.object({
   REDIS_PORT: integer(6379, 1, 65535).describe('Redis port'),
   REDIS_PASSWORD: z.string().default('').describe('Redis password'),
   REDIS_DB: integer(0, 0, 1023).describe('Redis database number'),
-  REDIS_CLUSTER_NODES: list().describe('host:port of Redis Cluster nodes, comma-separated; empty = not a cluster'),
+  REDIS_CLUSTER_NODES: nodes().describe('host:port of Redis Cluster nodes, comma-separated; empty = not a cluster'),
+  REDIS_SENTINELS: nodes().describe('host:port of Redis Sentinels, comma-separated; empty = no Sentinel'),
+  REDIS_SENTINEL_NAME: z.string().optional().describe('Name the Sentinels have for the primary, such as mymaster'),
+  REDIS_SENTINEL_PASSWORD: z.string().default('').describe('Password of the Sentinels themselves; empty = they ask for none'),
   QUEUE_PREFIX: z
     .string()
     .regex(/^\{[^{}]+\}/, 'must start with a hash tag such as {scheduler}')
@@ -178,6 +185,12 @@ export type Config = Readonly<
     DATABASE_URL: string;
     REDIS_URL: string;
     SERVICE_TOKEN_SECRET: string;
+    /** Where Redis is, whichever way it was said: a server, a cluster, or what Sentinels point to. */
+    REDIS_ADDRESS: {
+      readonly url: string;
+      readonly clusterNodes: readonly string[];
+      readonly sentinels: { readonly nodes: readonly string[]; readonly name: string; readonly password: string } | undefined;
+    };
     /** Port of the metrics listener of a process that is not the API: 0 (a free one) unless METRICS_PORT was set. */
     METRICS_PORT_OF_WORKER: number;
   }
@@ -241,6 +254,22 @@ function relationProblems(values: Variables): ConfigProblem[] {
   if (values.GROUP_COMMIT_PARALLEL > values.DB_POOL_SIZE) {
     problems.push({ variable: 'GROUP_COMMIT_PARALLEL', problem: 'must not exceed DB_POOL_SIZE' });
   }
+  return [...problems, ...sentinelProblems(values)];
+}
+
+function sentinelProblems({
+  REDIS_SENTINELS,
+  REDIS_SENTINEL_NAME,
+  REDIS_SENTINEL_PASSWORD,
+  REDIS_CLUSTER_NODES,
+}: Variables): ConfigProblem[] {
+  if (REDIS_SENTINELS.length === 0) {
+    const missing = { variable: 'REDIS_SENTINELS', problem: 'must be set beside REDIS_SENTINEL_NAME and REDIS_SENTINEL_PASSWORD' };
+    return REDIS_SENTINEL_NAME === undefined && REDIS_SENTINEL_PASSWORD === '' ? [] : [missing];
+  }
+  const problems: ConfigProblem[] = [];
+  if (REDIS_SENTINEL_NAME === undefined) problems.push({ variable: 'REDIS_SENTINEL_NAME', problem: 'must be set beside REDIS_SENTINELS' });
+  if (REDIS_CLUSTER_NODES.length > 0) problems.push({ variable: 'REDIS_SENTINELS', problem: 'must not be set beside REDIS_CLUSTER_NODES' });
   return problems;
 }
 
@@ -253,8 +282,8 @@ function isTimeZone(name: string): boolean {
 }
 
 function withAddresses(values: Variables, metricsPortSet: boolean): Config {
-  const password = (text: string) => (text === '' ? '' : `:${encodeURIComponent(text)}`);
-  const { DB_USERNAME, DB_PASSWORD, DB_HOST, DB_PORT, DB_DATABASE, REDIS_PASSWORD, REDIS_HOST, REDIS_PORT, REDIS_DB } = values;
+  const { DB_USERNAME, DB_PASSWORD, DB_HOST, DB_PORT, DB_DATABASE } = values;
+  const redisUrl = redisUrlOf(values);
   return {
     ...values,
     METRICS_PORT_OF_WORKER: metricsPortSet ? values.METRICS_PORT : 0,
@@ -262,9 +291,21 @@ function withAddresses(values: Variables, metricsPortSet: boolean): Config {
     DATABASE_URL:
       values.DATABASE_URL ??
       `postgresql://${encodeURIComponent(DB_USERNAME)}${password(DB_PASSWORD)}@${DB_HOST}:${DB_PORT}/${encodeURIComponent(DB_DATABASE)}`,
-    REDIS_URL:
-      values.REDIS_URL ?? `redis://${password(REDIS_PASSWORD)}${REDIS_PASSWORD === '' ? '' : '@'}${REDIS_HOST}:${REDIS_PORT}/${REDIS_DB}`,
+    REDIS_URL: redisUrl,
+    REDIS_ADDRESS: { url: redisUrl, clusterNodes: values.REDIS_CLUSTER_NODES, sentinels: sentinelsOf(values) },
   };
+}
+
+const password = (text: string) => (text === '' ? '' : `:${encodeURIComponent(text)}`);
+
+function redisUrlOf({ REDIS_URL, REDIS_PASSWORD, REDIS_HOST, REDIS_PORT, REDIS_DB }: Variables): string {
+  return REDIS_URL ?? `redis://${password(REDIS_PASSWORD)}${REDIS_PASSWORD === '' ? '' : '@'}${REDIS_HOST}:${REDIS_PORT}/${REDIS_DB}`;
+}
+
+function sentinelsOf(values: Variables): Config['REDIS_ADDRESS']['sentinels'] {
+  const { REDIS_SENTINELS, REDIS_SENTINEL_NAME, REDIS_SENTINEL_PASSWORD } = values;
+  if (REDIS_SENTINEL_NAME === undefined) return undefined;
+  return { nodes: REDIS_SENTINELS, name: REDIS_SENTINEL_NAME, password: REDIS_SENTINEL_PASSWORD };
 }
 
 /** A misspelt `SCHEDULER_*` name would be ignored in silence; it is warned about instead. */

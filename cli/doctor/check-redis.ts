@@ -9,7 +9,7 @@ const FULL = 0.7;
 
 /** Whether Redis can be used: reachable, keeping every key, with room left. */
 export async function checkRedis(address: RedisAddress): Promise<Finding[]> {
-  const place = address.clusterNodes.length > 0 ? address.clusterNodes.join(', ') : new URL(address.url).host;
+  const place = placeOf(address);
   let why: string | undefined;
   const log = {
     info: () => undefined,
@@ -28,6 +28,11 @@ export async function checkRedis(address: RedisAddress): Promise<Finding[]> {
   } finally {
     closeRedis(redis);
   }
+}
+
+function placeOf({ url, clusterNodes, sentinels }: RedisAddress): string {
+  if (sentinels !== undefined) return `${sentinels.name} of the Sentinels ${sentinels.nodes.join(', ')}`;
+  return clusterNodes.length > 0 ? clusterNodes.join(', ') : new URL(url).host;
 }
 
 async function policy(redis: Parameters<typeof assertNoEviction>[0]): Promise<Finding> {

@@ -10,7 +10,7 @@ const TIMEOUT_MS = 3_000;
 export async function checkServers(addresses: ServerAddresses): Promise<Finding[]> {
   const found = await Promise.all([
     checkPostgres(addresses.databaseUrl),
-    checkRedis({ url: addresses.redisUrl, clusterNodes: addresses.clusterNodes }),
+    checkRedis(addresses.redis),
     checkBroker(addresses.rabbitmqUrl),
     ...Object.entries(addresses.neighbourUrls).map(([variable, url]) => checkNeighbour(variable, url)),
   ]);

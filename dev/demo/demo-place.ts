@@ -86,8 +86,9 @@ async function takePlace(databaseUrl: string): Promise<{ name: string; admin: pg
 }
 
 /** Deletes what an earlier run left in Redis. A prefix with a hash tag lies on one node of a cluster. */
-async function forget({ REDIS_URL, REDIS_CLUSTER_NODES }: Config, prefix: string): Promise<void> {
-  if (REDIS_CLUSTER_NODES.length > 0) throw new Error('the demo needs a single Redis; REDIS_CLUSTER_NODES is set');
+async function forget({ REDIS_URL, REDIS_ADDRESS: { clusterNodes, sentinels } }: Config, prefix: string): Promise<void> {
+  if (clusterNodes.length > 0) throw new Error('the demo needs a single Redis; REDIS_CLUSTER_NODES is set');
+  if (sentinels !== undefined) throw new Error('the demo needs a single Redis; REDIS_SENTINELS is set');
   const redis = new Redis(REDIS_URL, { maxRetriesPerRequest: 1 });
   try {
     for await (const keys of redis.scanStream({ match: `${prefix}*`, count: 1_000 })) if (keys.length > 0) await redis.unlink(...keys);

@@ -42,7 +42,7 @@ async function stop(): Promise<void> {
 export const redis: Instance = {
   name: 'redis',
   variable: 'REDIS_URL',
-  saidBy: ['REDIS_URL', 'REDIS_HOST', 'REDIS_CLUSTER_NODES'],
+  saidBy: ['REDIS_URL', 'REDIS_HOST', 'REDIS_CLUSTER_NODES', 'REDIS_SENTINELS'],
   wantedPort: 26_379,
   packages: { apt: 'redis-server', brew: 'redis' },
   hasPrograms: () => program() !== undefined,

@@ -3,13 +3,24 @@ import { messageOf, SchedulerError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { Life } from './life.ts';
 
-/** A connection to Redis or Valkey, standalone or cluster. */
+/** A connection to Redis or Valkey: standalone, behind Sentinels, or a cluster. */
 export type RedisClient = Redis | Cluster;
 
-/** Where Redis is. With `clusterNodes` ("host:port") the URL gives only credentials and TLS. */
+/** Sentinels ("host:port"), what they call the primary, and their own password; empty: they ask for none. */
+export interface RedisSentinels {
+  readonly nodes: readonly string[];
+  readonly name: string;
+  readonly password: string;
+}
+
+/**
+ * Where Redis is. With `clusterNodes` ("host:port") the URL gives only credentials and TLS; with `sentinels` these and the
+ * number of the database.
+ */
 export interface RedisAddress {
   readonly url: string;
   readonly clusterNodes: readonly string[];
+  readonly sentinels?: RedisSentinels | undefined;
 }
 
 /**
@@ -59,7 +70,10 @@ export function createRedis(kind: RedisKind, address: RedisAddress, logger: Conn
     connectionName: `scheduler-${kind}`,
     reconnectOnError: (error: Error) => reconnectAdvice(kind, error),
   };
-  const redis = address.clusterNodes.length === 0 ? new Redis(address.url, { ...options, retryStrategy }) : createCluster(address, options);
+  const redis =
+    address.clusterNodes.length === 0
+      ? new Redis(address.url, { ...options, retryStrategy, ...throughSentinels(address) })
+      : createCluster(address, options);
   logStateChanges(redis, kind, logger);
   return redis;
 }
@@ -74,11 +88,7 @@ function createCluster(
   }: Behaviour & { connectionName: string },
 ): Cluster {
   const { username, password, protocol } = new URL(address.url);
-  const nodes = address.clusterNodes.map((node) => {
-    const separator = node.lastIndexOf(':');
-    return { host: node.slice(0, separator), port: Number(node.slice(separator + 1)) };
-  });
-  return new Cluster(nodes, {
+  return new Cluster(address.clusterNodes.map(hostAndPort), {
     clusterRetryStrategy: retryStrategy,
     enableOfflineQueue,
     enableAutoPipelining,
@@ -90,6 +100,34 @@ function createCluster(
       ...(protocol === 'rediss:' ? { tls: {} } : {}),
     },
   });
+}
+
+/** A dead machine often has a Sentinel on it too: each connection asks the next one after this long, ms. */
+const SENTINEL_PATIENCE_MS = 2_000;
+
+/**
+ * What makes a connection ask Sentinels where the primary is, each time it connects. It also listens to them: a primary
+ * that froze or lost its network never closes a connection, so the news of another one has to.
+ */
+function throughSentinels({ url, sentinels }: RedisAddress) {
+  if (sentinels === undefined) return {};
+  const { nodes, name, password } = sentinels;
+  return {
+    sentinels: nodes.map(hostAndPort),
+    name,
+    failoverDetector: true,
+    sentinelRetryStrategy: retryStrategy,
+    sentinelReconnectStrategy: retryStrategy,
+    sentinelCommandTimeout: SENTINEL_PATIENCE_MS,
+    connectTimeout: SENTINEL_PATIENCE_MS,
+    ...(password === '' ? {} : { sentinelPassword: password }),
+    ...(new URL(url).protocol === 'rediss:' ? { tls: {}, sentinelTLS: {}, enableTLSForSentinelMode: true } : {}),
+  };
+}
+
+function hostAndPort(node: string): { host: string; port: number } {
+  const separator = node.lastIndexOf(':');
+  return { host: node.slice(0, separator).replace(/^\[|\]$/g, ''), port: Number(node.slice(separator + 1)) };
 }
 
 /** 50 ms, doubling to 2 s, with jitter so that a restarted Redis is not met by everybody at once. */

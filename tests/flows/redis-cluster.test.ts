@@ -7,6 +7,7 @@ import { publishOutcomes } from '../../shared/run/completion.ts';
 import { createLocks } from '../../shared/run/lock.ts';
 import { checked } from '../../shared/run/queue-worker.ts';
 import { assertNoEviction, closeRedis, createRedis, memoryUse, whenReady } from '../../shared/run/redis.ts';
+import { openFailOverBench } from '../support/fail-over-bench.ts';
 import { openQueueBench, type QueueBench } from '../support/queue-bench.ts';
 import { type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts';
 
@@ -71,4 +72,23 @@ describe('on a Redis Cluster', () => {
     expect(redis.status).toBe('ready');
     closeRedis(redis);
   });
+});
+
+describe('when the primary of a Redis Cluster is killed', () => {
+  test('its replica takes over, who asks meanwhile is served, and nobody is restarted', async () => {
+    const replicated = await startRedisCluster(1);
+    const running = await openFailOverBench(replicated.address);
+    const before = await running.askAll('before');
+    await running.allGranted(before);
+    const key = running.allocations.toKey('wait');
+    const primary = await replicated.primaryOf(key);
+    const during = running.askAll('during');
+    await primary.kill();
+    const since = new Date();
+    await running.allGranted([...before, ...(await during), ...(await running.askAll('after'))]);
+    expect(await replicated.primaryOf(key)).not.toBe(primary);
+    await running.everyScheduleRuns(since);
+    await running.close();
+    await replicated.stop();
+  }, 60_000);
 });

@@ -9,7 +9,7 @@ import { RESOURCE_BASED } from '../../shared/placement/strategy.ts';
 import type { RenewalRules } from '../../shared/renewal/decide-extend.ts';
 import { RENEWAL_POLICIES } from '../../shared/renewal/policy.ts';
 import { createLife, type OwnedLife } from '../../shared/run/life.ts';
-import { closeRedis, createRedis, type RedisClient, whenReady } from '../../shared/run/redis.ts';
+import { closeRedis, createRedis, type RedisAddress, type RedisClient, whenReady } from '../../shared/run/redis.ts';
 import { createStore, type Store } from '../../shared/store/store.ts';
 import { startAllocation } from '../../workers/allocation/start-allocation.ts';
 import { startExtending } from '../../workers/lifecycle/start-extending.ts';
@@ -58,6 +58,7 @@ export interface ServerChanges {
   readonly rateLimits?: { read?: number; write?: number; batch?: number; serviceFactor?: number };
   readonly production?: boolean;
   readonly redisUrl?: string;
+  readonly redisAddress?: RedisAddress;
   readonly databaseUrl?: string;
   readonly rabbitmqUrl?: string;
   readonly maxWaitingJobs?: number;
@@ -144,7 +145,7 @@ async function startServer(bench: OwnedLife, databaseUrl: string, prefix: string
       statementTimeoutMs: 8_000,
       applicationName: 'api',
     },
-    redis: { url: changes.redisUrl ?? redisUrl(), clusterNodes: [] },
+    redis: changes.redisAddress ?? { url: changes.redisUrl ?? redisUrl(), clusterNodes: [] },
     rabbitmqUrl: changes.rabbitmqUrl ?? rabbitmqUrl(),
     availableCacheTtlS: changes.availableCacheTtlS ?? 10,
     cleaningSeconds: 0,

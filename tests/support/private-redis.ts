@@ -10,6 +10,8 @@ export interface PrivateRedis {
   kill(): Promise<void>;
   /** Starts it again, empty. */
   start(): Promise<void>;
+  /** Stands still or goes on, its connections open: SIGSTOP, SIGCONT. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void;
 }
 
 /** @param settings  as on the command line of redis-server, for example `--maxmemory-policy allkeys-lru` */
@@ -42,10 +44,11 @@ export async function startPrivateRedis(...settings: string[]): Promise<PrivateR
   }
 
   await start();
-  return { address, kill, start };
+  return { address, kill, start, signal: (signal) => void server?.kill(signal) };
 }
 
-function freePort(): Promise<number> {
+/** A port nobody listens on at the moment. */
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer().once('error', reject);
     server.listen(0, '127.0.0.1', () => {

@@ -21,7 +21,7 @@ import { RENEWAL_POLICIES } from '../../shared/renewal/policy.ts';
 import { createOutcomeListener, type OutcomeListener } from '../../shared/run/completion.ts';
 import { createLife, type Life } from '../../shared/run/life.ts';
 import type { QueueWorker } from '../../shared/run/queue-worker.ts';
-import { closeRedis, createRedis, type RedisClient, whenReady } from '../../shared/run/redis.ts';
+import { closeRedis, createRedis, type RedisAddress, type RedisClient, whenReady } from '../../shared/run/redis.ts';
 import { createStore, type Store } from '../../shared/store/store.ts';
 import { somebodyWaits, unpark } from '../../shared/store/unpark.ts';
 import { type AllocationDependencies, startAllocation } from '../../workers/allocation/start-allocation.ts';
@@ -85,6 +85,8 @@ export interface WireOptions {
   /** Servers of the test's own, so that it may stop them; else a clean corner of the shared ones. */
   readonly databaseUrl?: string;
   readonly redisUrl?: string;
+  /** The same, for a Redis that is more than one server. */
+  readonly redisAddress?: RedisAddress;
   /** Allocation workers started at once; 1 unless said otherwise. */
   readonly allocationWorkers?: number;
   /** Waitlist workers started at once; 1 unless said otherwise. */
@@ -103,8 +105,8 @@ export async function wire(options: WireOptions = {}): Promise<Wired> {
   const metrics = createMetrics('test');
   const databaseUrl = options.databaseUrl ?? (await openDatabase(life));
   const corner = createTestPrefix();
-  if (options.redisUrl === undefined) life.onClose('redis keys', corner.clean);
-  const redisAddress = { url: options.redisUrl ?? redisUrl(), clusterNodes: [] };
+  const redisAddress = options.redisAddress ?? { url: options.redisUrl ?? redisUrl(), clusterNodes: [] };
+  if (redisAddress.url === redisUrl()) life.onClose('redis keys', corner.clean);
   const redis = createRedis('cache', redisAddress, logger);
   const queueRedis = createRedis('producer', redisAddress, logger);
   const subscriber = createRedis('subscriber', redisAddress, logger);

@@ -40,7 +40,7 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
   });
   life.onClose('store', store.close);
 
-  const redisAddress = { url: config.REDIS_URL, clusterNodes: config.REDIS_CLUSTER_NODES };
+  const redisAddress = config.REDIS_ADDRESS;
   const redis = await openRedis(life, 'producer', redisAddress, logger);
   const onBreaker = createBreakerBoard(redis, config.QUEUE_PREFIX, logger);
   const token = createServiceToken(config.SERVICE_TOKEN_SECRET);

@@ -29,7 +29,7 @@ await runProcess(NAME, (life) => start(life, config, logger), {
 /** Opens what events need and starts listening. */
 async function start(life: Life, config: Config, logger: Logger): Promise<void> {
   const metrics = createMetrics(NAME);
-  const redisAddress = { url: config.REDIS_URL, clusterNodes: config.REDIS_CLUSTER_NODES };
+  const redisAddress = config.REDIS_ADDRESS;
   const store = createStore({
     databaseUrl: config.DATABASE_URL,
     poolSize: Math.min(config.DB_POOL_SIZE, 6),

@@ -24,7 +24,7 @@ await runProcess(NAME, (life) => start(life, config, logger), {
 /** Opens what the relay needs and starts it. */
 async function start(life: Life, config: Config, logger: Logger): Promise<void> {
   const metrics = createMetrics(NAME);
-  const address = { url: config.REDIS_URL, clusterNodes: config.REDIS_CLUSTER_NODES };
+  const address = config.REDIS_ADDRESS;
   const store = createStore({
     databaseUrl: config.DATABASE_URL,
     poolSize: Math.min(config.DB_POOL_SIZE, 4),

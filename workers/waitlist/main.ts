@@ -25,7 +25,7 @@ await runProcess(NAME, (life) => start(life, config, logger), {
 /** Opens what the waitlist needs and starts matching. */
 async function start(life: Life, config: Config, logger: Logger): Promise<void> {
   const metrics = createMetrics(NAME);
-  const redisAddress = { url: config.REDIS_URL, clusterNodes: config.REDIS_CLUSTER_NODES };
+  const redisAddress = config.REDIS_ADDRESS;
   const store = createStore({
     databaseUrl: config.DATABASE_URL,
     poolSize: Math.min(config.DB_POOL_SIZE, 4),
