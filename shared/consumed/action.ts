@@ -39,10 +39,16 @@ const device = z.object({
 /** A part of a routing key: what an answer is addressed to. */
 const addressee = z.string().regex(/^[\w-]{1,100}$/);
 
+/** How a device out of service was said until 0.1: jobs and dead letters of that time ask for what a change of status does now. */
+const takeDeviceOut = z
+  .object({ action: z.literal('take-device-out'), deviceId, status: z.enum(['error', 'maintenance', 'deleted']) })
+  .transform(({ deviceId: id, status }) => ({ action: 'set-device-status' as const, deviceId: id, status }));
+
 /** What a consumed event asks for, whoever said it in whichever words. */
 export const consumedAction = z.discriminatedUnion('action', [
   z.object({ action: z.literal('put-device'), device }),
   z.object({ action: z.literal('set-device-status'), deviceId, status: z.enum(DEVICE_STATES) }),
+  takeDeviceOut,
   /** Its status was changed already, or it drains: who holds or has reserved it is to be looked after. No topic says it, our own doors do. */
   z.object({ action: z.literal('settle-device'), deviceId }),
   z.object({
