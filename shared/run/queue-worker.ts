@@ -2,6 +2,7 @@ import { type Job, UnrecoverableError, Worker } from 'bullmq';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
+import { type Checker, readTolerantly } from '../read-tolerantly.ts';
 import { failureOf, spanRecorder } from '../spans.ts';
 import { createJobNotes } from './job-notes.ts';
 import { closeRedis, createRedis, type RedisAddress } from './redis.ts';
@@ -80,11 +81,6 @@ export interface QueueWorker {
   close(): Promise<void>;
 }
 
-/** A schema of zod, or anything that checks like one. */
-export interface PayloadSchema<T> {
-  safeParse(data: unknown): { readonly success: true; readonly data: T } | { readonly success: false; readonly error: Error };
-}
-
 /**
  * How long finished jobs stay: `age` (s) and `count` bound what stays, `limit` what one completion may remove, since an
  * age alone can block Redis while it clears a backlog. Said here once instead of in each waiting job (some 130 bytes).
@@ -102,12 +98,12 @@ const CLOSE_TIMEOUT_MS = 20_000;
 const LET_GO_MS = 500;
 
 /**
- * Puts the check of its payload in front of a handler: Redis may hold anything, also what an older version wrote.
- * A payload that does not fit is poison: no retry can heal it.
+ * Puts the check of its payload in front of a handler: Redis may hold anything, also what an older or a newer version wrote.
+ * A payload that does not fit is poison: no retry can heal it. It stays among the failed jobs, where it can be retried by hand.
  */
-export function checked<T>(schema: PayloadSchema<T>, handle: (payload: T, context: JobContext) => Promise<unknown>): JobHandler {
+export function checked<T>(schema: Checker<T>, handle: (payload: T, context: JobContext) => Promise<unknown>): JobHandler {
   return (data, context) => {
-    const parsed = schema.safeParse(data);
+    const parsed = readTolerantly(schema, data);
     if (!parsed.success) return Promise.reject(new UnrecoverableError(`payload is not valid: ${messageOf(parsed.error)}`));
     return handle(parsed.data, context);
   };

@@ -1,5 +1,6 @@
 import { askedAllocation } from '../allocation/asked.ts';
 import { TIERS } from '../allocation/tier.ts';
+import { parseTolerantly } from '../read-tolerantly.ts';
 import type { SimulatedDevice, SimulatedRequest } from '../simulation/recorded.ts';
 import type { Store } from './store.ts';
 import { translated } from './store-errors.ts';
@@ -33,7 +34,7 @@ export async function readRecordedRequests(store: Store, limit: number): Promise
 }
 
 function toRequest(row: RequestRow): SimulatedRequest {
-  const asked = askedAllocation.parse(row.asked);
+  const asked = parseTolerantly(askedAllocation, row.asked);
   const tier = TIERS.find((known) => known === row.tier) ?? 'standard';
   const holdMs = Math.round(row.held_ms ?? asked.durationMinutes * MINUTE_MS);
   return { userId: row.user_id, tenantId: row.tenant_id, tier, asked, atMs: Math.round(row.at_ms), holdMs };

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import type { Tier } from '../allocation/tier.ts';
+import { parseTolerantly } from '../read-tolerantly.ts';
 import { type Recurrence, recurrence as recurrenceSchema, type WantedDevice, wantedDevice } from '../reservation/asked-reservation.ts';
 import type { Occurrence } from '../reservation/occurrences.ts';
 import { bookingOf, RESERVATION, type ReservationRecord, tell, toldOfFailure } from './reservation-rows.ts';
@@ -95,8 +96,8 @@ export async function readSeries(store: Store, seriesId: string): Promise<Series
     userId: row.user_id,
     tenantId: row.tenant_id,
     tier: row.user_tier,
-    asked: wantedDevice.parse(row.asked),
-    recurrence: recurrenceSchema.parse(row.recurrence),
+    asked: parseTolerantly(wantedDevice, row.asked),
+    recurrence: parseTolerantly(recurrenceSchema, row.recurrence),
     firstStartsAt: row.first_starts_at,
     nextIndex: row.next_index,
   };

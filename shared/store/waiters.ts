@@ -3,6 +3,7 @@ import { type AskedAllocation, askedAllocation } from '../allocation/asked.ts';
 import type { AllocationRequest } from '../allocation/facts.ts';
 import type { Tier } from '../allocation/tier.ts';
 import { preferenceOf } from '../placement/requirement.ts';
+import { readTolerantly } from '../read-tolerantly.ts';
 import type { FreeDevice, Waiter } from '../waitlist/match-devices.ts';
 import { type Needs, typeNumberOf } from '../waitlist/needs.ts';
 import type { Transaction } from './store.ts';
@@ -117,7 +118,7 @@ function toFree({ id, tenantId, type, cpuCores, memoryMB, storageMB }: FreeDevic
 function toWaiting(row: WaiterRow): WaitingRow {
   const { id: requestId, user_id: userId, tenant_id: tenantId, trace_id: traceId, estimated_p50: p50, estimated_p90: p90 } = row;
   const { caller, source, tier, needs } = row;
-  const read = askedAllocation.safeParse(row.asked);
+  const read = readTolerantly(askedAllocation, row.asked);
   const asked: AskedAllocation = read.success ? read.data : ANYTHING;
   return {
     requestId,

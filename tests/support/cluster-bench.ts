@@ -1,0 +1,82 @@
+import type { TokenSecrets } from '../../cli/token.ts';
+import { clusterEnvironment } from '../../dev/cluster/environment.ts';
+import type { LogLine } from '../../dev/cluster/log-line.ts';
+import { type Cluster, type ClusterOptions, startCluster } from '../../dev/cluster/start-cluster.ts';
+import { loadConfig } from '../../shared/config.ts';
+import { createStore, type Store } from '../../shared/store/store.ts';
+import { createTestDatabase } from './postgres.ts';
+import { createTestPrefix, redisUrl } from './redis.ts';
+
+const SECRET = 'a secret of at least thirty-two characters';
+
+/** Every process of the product on a database and a corner of Redis of a test's own, with neighbours that are stood in for. */
+export interface ClusterBench {
+  readonly cluster: Cluster;
+  readonly prefix: string;
+  readonly store: Store;
+  readonly secrets: TokenSecrets;
+  /** What the processes have said so far. */
+  readonly lines: readonly LogLine[];
+  /** Starts one more cluster beside it, such as a second API. */
+  beside(options: Pick<ClusterOptions, 'copies'>): Promise<Cluster>;
+  close(): Promise<void>;
+}
+
+/** @param copies  processes of each worker, one unless said */
+export async function openClusterBench(copies: ClusterOptions['copies'] = {}): Promise<ClusterBench> {
+  const [database, { prefix, clean }] = [await createTestDatabase(), createTestPrefix()];
+  const said = {
+    ...process.env,
+    NODE_OPTIONS: '',
+    DATABASE_URL: database.url,
+    REDIS_URL: redisUrl(),
+    // The queues of the listener have the same names everywhere: events off, or tests that publish would be heard here.
+    RABBITMQ_URL: '',
+    QUEUE_PREFIX: prefix,
+    JWT_SECRET: SECRET,
+    SERVICE_TOKEN_SECRET: SECRET,
+    DASHBOARD_PASSWORD: 'correct horse battery',
+    DB_POOL_SIZE: '4',
+    METRICS_PORT: undefined,
+  };
+  const loaded = loadConfig(said);
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
+  const lines: LogLine[] = [];
+  const start = async (options: Partial<ClusterOptions>, env: ClusterOptions['env']) => {
+    const onLine = (line: LogLine) => void lines.push(line);
+    const cluster = await startCluster({ env, stopWithinMs: 30_000, onLine, onEvent: () => undefined, ...options });
+    const late = await cluster.ready;
+    if (late.length > 0) throw new Error(`${late.join(', ')} did not come up: ${lines.map(({ text }) => text).join('\n')}`);
+    return cluster;
+  };
+  const { env, standIns } = await clusterEnvironment(said, loaded.config);
+  const clusters = [await start({ copies, ...(standIns && { standIns }) }, env)];
+  const store = createStore({
+    databaseUrl: database.url,
+    poolSize: 4,
+    acquireTimeoutMs: 10_000,
+    statementTimeoutMs: 10_000,
+    applicationName: 'test',
+  });
+  const [cluster] = clusters;
+  if (cluster === undefined) throw new Error('there is no cluster');
+  return {
+    cluster,
+    prefix,
+    store,
+    secrets: { userSecret: SECRET, serviceSecret: SECRET },
+    lines,
+    beside: async (options) => {
+      const own = await clusterEnvironment({ ...env, PORT: undefined, DASHBOARD_PORT: undefined }, loaded.config);
+      const second = await start(options, own.env);
+      clusters.push(second);
+      return second;
+    },
+    close: async () => {
+      for (const each of clusters.toReversed()) await each.stop();
+      await store.close();
+      await clean();
+      await database.drop();
+    },
+  };
+}
