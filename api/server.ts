@@ -56,6 +56,8 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
     routerOptions: { maxParamLength: LONGEST_PARAM },
     genReqId: ({ headers }) => requestIdOf(headers),
     frameworkErrors: answerError,
+    // What still arrives while it closes is answered, and its connection ends: Fastify's own 503 would not say when to come again.
+    return503OnClosing: false,
     // No logger of its own for every request: making one costs more than a cached read, and lines carry the request id anyway.
     childLoggerFactory: (own) => own,
   });

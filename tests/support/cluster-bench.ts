@@ -2,6 +2,7 @@ import type { TokenSecrets } from '../../cli/token.ts';
 import { clusterEnvironment } from '../../dev/cluster/environment.ts';
 import type { LogLine } from '../../dev/cluster/log-line.ts';
 import { type Cluster, type ClusterOptions, startCluster } from '../../dev/cluster/start-cluster.ts';
+import type { ProcessEvent } from '../../dev/cluster/supervise.ts';
 import { loadConfig } from '../../shared/config.ts';
 import { createStore, type Store } from '../../shared/store/store.ts';
 import { createTestDatabase } from './postgres.ts';
@@ -15,15 +16,15 @@ export interface ClusterBench {
   readonly prefix: string;
   readonly store: Store;
   readonly secrets: TokenSecrets;
-  /** What the processes have said so far. */
-  readonly lines: readonly LogLine[];
-  /** Starts one more cluster beside it, such as a second API. */
-  beside(options: Pick<ClusterOptions, 'copies'>): Promise<Cluster>;
+  /** What has happened to processes so far. */
+  readonly events: readonly ProcessEvent[];
+  /** Starts a second one of each process beside them. */
+  beside(): Promise<Cluster>;
   close(): Promise<void>;
 }
 
-/** @param copies  processes of each worker, one unless said */
-export async function openClusterBench(copies: ClusterOptions['copies'] = {}): Promise<ClusterBench> {
+/** @param settings  more of the environment of every process */
+export async function openClusterBench(settings: Readonly<Record<string, string>> = {}): Promise<ClusterBench> {
   const [database, { prefix, clean }] = [await createTestDatabase(), createTestPrefix()];
   const said = {
     ...process.env,
@@ -38,19 +39,21 @@ export async function openClusterBench(copies: ClusterOptions['copies'] = {}): P
     DASHBOARD_PASSWORD: 'correct horse battery',
     DB_POOL_SIZE: '4',
     METRICS_PORT: undefined,
+    ...settings,
   };
   const loaded = loadConfig(said);
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
-  const lines: LogLine[] = [];
-  const start = async (options: Partial<ClusterOptions>, env: ClusterOptions['env']) => {
+  const [lines, events]: [LogLine[], ProcessEvent[]] = [[], []];
+  const start = async (options: Pick<ClusterOptions, 'standIns'> | undefined, env: ClusterOptions['env']) => {
     const onLine = (line: LogLine) => void lines.push(line);
-    const cluster = await startCluster({ env, stopWithinMs: 30_000, onLine, onEvent: () => undefined, ...options });
+    const onEvent = (event: ProcessEvent) => void events.push(event);
+    const cluster = await startCluster({ env, stopWithinMs: 30_000, onLine, onEvent, ...options });
     const late = await cluster.ready;
     if (late.length > 0) throw new Error(`${late.join(', ')} did not come up: ${lines.map(({ text }) => text).join('\n')}`);
     return cluster;
   };
   const { env, standIns } = await clusterEnvironment(said, loaded.config);
-  const clusters = [await start({ copies, ...(standIns && { standIns }) }, env)];
+  const clusters = [await start(standIns && { standIns }, env)];
   const store = createStore({
     databaseUrl: database.url,
     poolSize: 4,
@@ -65,10 +68,10 @@ export async function openClusterBench(copies: ClusterOptions['copies'] = {}): P
     prefix,
     store,
     secrets: { userSecret: SECRET, serviceSecret: SECRET },
-    lines,
-    beside: async (options) => {
+    events,
+    beside: async () => {
       const own = await clusterEnvironment({ ...env, PORT: undefined, DASHBOARD_PORT: undefined }, loaded.config);
-      const second = await start(options, own.env);
+      const second = await start(undefined, own.env);
       clusters.push(second);
       return second;
     },
