@@ -44,7 +44,7 @@ async function left(channel: ConfirmChannel): Promise<number> {
 }
 
 async function withChannel<T>(work: (channel: ConfirmChannel, connection: ChannelModel) => Promise<T>): Promise<T> {
-  const connection = await connect(broker.url);
+  const connection = await connect(bench.deps.broker.url);
   try {
     return await work(await connection.createConfirmChannel(), connection);
   } finally {
@@ -113,6 +113,29 @@ describe('a RabbitMQ', () => {
         return letters;
       });
       expect(buried).toEqual([malformed]);
+    },
+    WHOLE_MS,
+  );
+
+  test(
+    'whose queues are quorum queues by default serves the listener as well: what came while nobody listened, and what cannot be read',
+    async () => {
+      await bench.close();
+      bench = await openListenerBench(wired, await broker.addQuorumHost());
+      const listener = await bench.start();
+      expect(new Set(await broker.queueTypes(bench.deps.broker.url))).toEqual(new Set(['quorum']));
+      const userId = `user-${randomUUID()}`;
+      await bench.publish('billing.payment_failed', { userId });
+      await untilCounted(userId, 1);
+      await listener.close();
+      await bench.publish('billing.payment_failed', { userId });
+      await bench.publish('billing.payment_failed', { amount: 1 });
+      await bench.start();
+      await untilCounted(userId, 2);
+      await withChannel(async (channel) => {
+        await eventually(async () => expect((await channel.checkQueue('scheduler.dead')).messageCount).toBe(1), PATIENCE_MS);
+        expect(await left(channel)).toBe(0);
+      });
     },
     WHOLE_MS,
   );

@@ -17,6 +17,10 @@ export interface OwnRabbitmq {
   start(): Promise<void>;
   /** From now on it takes nothing from those who publish, as when it runs out of memory; or takes it again. */
   beShortOfMemory(short: boolean): Promise<void>;
+  /** A part of it whose queues are replicated ones unless somebody asks for another kind. @returns its address */
+  addQuorumHost(): Promise<string>;
+  /** The kind of each queue at an address of `addQuorumHost`. */
+  queueTypes(url: string): Promise<readonly string[]>;
   /** Ends it and removes its data. */
   remove(): Promise<void>;
 }
@@ -53,6 +57,9 @@ export async function ownRabbitmq(): Promise<OwnRabbitmq> {
     await gone;
   }
 
+  const control = async (...args: string[]) =>
+    (await execute(join(programs, 'rabbitmqctl'), ['--quiet', '-n', env.RABBITMQ_NODENAME, ...args], { env })).stdout;
+
   await start();
   return {
     url,
@@ -60,8 +67,16 @@ export async function ownRabbitmq(): Promise<OwnRabbitmq> {
     start,
     beShortOfMemory: async (short) => {
       const share = short ? '0.0000001' : '0.6';
-      await execute(join(programs, 'rabbitmqctl'), ['-n', env.RABBITMQ_NODENAME, 'set_vm_memory_high_watermark', share], { env });
+      await control('set_vm_memory_high_watermark', share);
     },
+    addQuorumHost: async () => {
+      const name = randomUUID();
+      await control('add_vhost', name, '--default-queue-type', 'quorum');
+      await control('set_permissions', '--vhost', name, 'guest', '.*', '.*', '.*');
+      return `${url}/${name}`;
+    },
+    queueTypes: async (host) =>
+      (await control('list_queues', '--vhost', new URL(host).pathname.slice(1), '--no-table-headers', 'type')).trim().split('\n'),
     remove: async () => {
       process.off('exit', endAtExit);
       await kill();
