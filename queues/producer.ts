@@ -4,6 +4,7 @@ import type { Cluster, Redis } from 'ioredis';
 import { withoutDefaults } from '../shared/allocation/asked.ts';
 import type { AllocationRequest } from '../shared/allocation/facts.ts';
 import { SchedulerError } from '../shared/errors.ts';
+import { readTolerantly } from '../shared/read-tolerantly.ts';
 import { spanRecorder } from '../shared/spans.ts';
 import { type Asker, placeInFairOrder } from './fair-order.ts';
 import type { Place } from './fair-order-model.ts';
@@ -213,7 +214,10 @@ export function createProducer(options: ProducerOptions): Producer {
 
   async function failed(limit: number): Promise<AllocatePayload[]> {
     const jobs = await allocations.getFailed(0, limit - 1);
-    return jobs.flatMap((job) => (job.name === allocateJob.name ? (allocateJob.payload.safeParse(job.data).data ?? []) : []));
+    return jobs.flatMap((job) => {
+      const read = job.name === allocateJob.name ? readTolerantly(allocateJob.payload, job.data) : undefined;
+      return read?.success === true ? [read.data] : [];
+    });
   }
 
   const releaseMany = (payloads: readonly ReleasePayload[]) =>

@@ -96,6 +96,13 @@ describe('the doctor', () => {
     expect(text.out).not.toContain('guest:wrong');
   });
 
+  test('names the Sentinels that lead to no Redis', async () => {
+    const lost = cli.with({ REDIS_SENTINELS: '127.0.0.1:1', REDIS_SENTINEL_NAME: 'mymaster' });
+    const found = findings((await lost('doctor', '--json')).json());
+    const says = expect.stringMatching(/^mymaster of the Sentinels 127\.0\.0\.1:1 cannot be used: .*(unreachable|refused)/i);
+    expect(found.get('redis')).toMatchObject({ status: 'failed', says });
+  });
+
   test('sees that a database was not migrated, a job is paused, failed or late, and something could not be delivered', async () => {
     await jobsRan();
     await bench.store.prisma.$executeRaw`UPDATE scheduled_runs SET last_run_at = now() - interval '2 hours' WHERE job = 'waitlist'`;
