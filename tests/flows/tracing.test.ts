@@ -32,6 +32,8 @@ interface Product {
 let wired: Wired;
 let notifications: Awaited<ReturnType<typeof startNotificationService>>;
 let events: EventListener;
+/** Every process that was started, so that none outlives a test that failed. */
+const started: ProductProcess[] = [];
 
 beforeAll(async () => {
   wired = await wire({ allocationWorkers: 0, waitlistWorkers: 0 });
@@ -40,6 +42,7 @@ beforeAll(async () => {
   await addDevices(wired.store, alike(20));
 });
 afterAll(async () => {
+  await Promise.all(started.map((process) => process.end()));
   await events.close();
   await notifications.close();
   await wired.close();
@@ -61,6 +64,7 @@ async function startProduct(endpoint: string): Promise<Product> {
     OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
   };
   const processes = MAINS.map((file) => spawnProduct(file, settings));
+  started.push(...processes);
   await Promise.all(processes.map((process) => process.says(/ is up$/)));
   return {
     processes,
@@ -82,7 +86,7 @@ async function untilDelivered(userId: string): Promise<void> {
     const rows = await wired.store.prisma.$queryRaw<{ channel: string }[]>`
       SELECT channel FROM outbox WHERE payload->>'userId' = ${userId} AND status = 'delivered' ORDER BY channel`;
     expect(rows.map(({ channel }) => channel)).toEqual(['event', 'notice', 'usage']);
-  }, 20_000);
+  }, 60_000);
 }
 
 describe('an allocation with a collector', () => {
@@ -99,7 +103,7 @@ describe('an allocation with a collector', () => {
     await untilDelivered(userId);
     // Spans that are not sent yet are sent before a process ends.
     expect(await product.end()).toEqual(MAINS.map(() => 0));
-  }, 90_000);
+  }, 180_000);
   afterAll(() => collector.close());
 
   /** The one span of the trace with this name. */
@@ -188,7 +192,7 @@ describe.each([
     expect(await product.end()).toEqual(MAINS.map(() => 0));
     for (const { lines } of product.processes) expect(lines.filter((line) => line.startsWith('spans cannot be sent'))).toHaveLength(1);
     await collector.close();
-  }, 90_000);
+  }, 180_000);
 });
 
 describe('without an endpoint', () => {
@@ -203,7 +207,7 @@ describe('without an endpoint', () => {
       { trace_id: string }[]
     >`SELECT DISTINCT trace_id FROM outbox WHERE payload->>'userId' = ${userId}`;
     expect(rows).toEqual([{ trace_id: 'abababab-abab-abab-abab-abababababab' }]);
-  }, 60_000);
+  }, 180_000);
 });
 
 describe('an event of another service', () => {
@@ -238,5 +242,5 @@ describe('an event of another service', () => {
     expect(spans.flat()[0]?.parentSpanId).toBe(callerSpan);
     expect(spans.flat().slice(1).map(parentOf)).toEqual([`process ${bench.queuePrefix}.orders`, ...stations.slice(1, -1)]);
     await collector.close();
-  }, 60_000);
+  }, 180_000);
 });

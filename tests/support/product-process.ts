@@ -8,7 +8,7 @@ export interface ProductProcess {
   readonly child: ChildProcess;
   /** Messages it has logged so far. */
   readonly lines: readonly string[];
-  /** Resolves when it has logged such a message; throws when it has not within 20 s. */
+  /** Resolves when it has logged such a message; throws when it has not within a minute. */
   says(message: RegExp): Promise<void>;
   /** Sends SIGTERM and resolves with the exit code. */
   end(): Promise<number | null>;
@@ -29,7 +29,7 @@ export function spawnProduct(file: string, settings: Readonly<Record<string, str
     says: (message) =>
       eventually(() => {
         if (!lines.some((line) => message.test(line))) throw new Error(`${file} has not said ${message}: ${lines.join('; ')}`);
-      }, 20_000),
+      }, 60_000),
     end: async () => {
       if (child.exitCode === null && child.signalCode === null) {
         child.kill('SIGTERM');
