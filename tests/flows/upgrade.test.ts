@@ -102,6 +102,9 @@ describe('the migrations', () => {
   });
 });
 
+/** A whole cluster has to start beside the rest of the suite. */
+const PATIENCE_MS = 90_000;
+
 describe('the processes of today', () => {
   let bench: ClusterBench;
   const queues = new Map<string, Queue>();
@@ -111,7 +114,7 @@ describe('the processes of today', () => {
     for (const name of Object.values(QUEUES)) {
       queues.set(name, new Queue(name, { connection: { url: redisUrl() }, prefix: bench.prefix }));
     }
-  }, 90_000);
+  }, PATIENCE_MS);
 
   afterAll(async () => {
     for (const queue of queues.values()) await queue.close();
@@ -132,7 +135,7 @@ describe('the processes of today', () => {
       const job = await queueOf(queue).getJob(id);
       if (job?.finishedOn === undefined) throw new Error(`${name} has not ended`);
       return job;
-    }, 30_000);
+    }, PATIENCE_MS);
   }
 
   const toRun = (version: string) =>
@@ -151,12 +154,12 @@ describe('the processes of today', () => {
 
   const said = ({ name, job }: { readonly name: string; readonly job: Job }) => `${name}: ${job.failedReason}`;
 
-  test.each(VERSIONS)('run every job of version %s', (version) => runAll(version, (data) => data), 60_000);
+  test.each(VERSIONS)('run every job of version %s', (version) => runAll(version, (data) => data), 2 * PATIENCE_MS);
 
   test.each(VERSIONS)(
     'run what is as in version %s, and says more than anybody here knows',
     (version) => runAll(version, withMore),
-    60_000,
+    2 * PATIENCE_MS,
   );
 
   test('leave a job nobody here understands where it is seen, to be run by who does', async () => {
