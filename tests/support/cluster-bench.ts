@@ -1,9 +1,8 @@
 import type { TokenSecrets } from '../../cli/token.ts';
-import { clusterEnvironment } from '../../dev/cluster/environment.ts';
 import type { LogLine } from '../../dev/cluster/log-line.ts';
+import { freePort } from '../../dev/cluster/ports.ts';
 import { type Cluster, type ClusterOptions, startCluster } from '../../dev/cluster/start-cluster.ts';
 import type { ProcessEvent } from '../../dev/cluster/supervise.ts';
-import { loadConfig } from '../../shared/config.ts';
 import { createStore, type Store } from '../../shared/store/store.ts';
 import { createTestDatabase } from './postgres.ts';
 import { createTestPrefix, redisUrl } from './redis.ts';
@@ -41,8 +40,6 @@ export async function openClusterBench(settings: Readonly<Record<string, string>
     METRICS_PORT: undefined,
     ...settings,
   };
-  const loaded = loadConfig(said);
-  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
   const [lines, events]: [LogLine[], ProcessEvent[]] = [[], []];
   const start = async (options: Pick<ClusterOptions, 'standIns'> | undefined, env: ClusterOptions['env']) => {
     const onLine = (line: LogLine) => void lines.push(line);
@@ -52,8 +49,18 @@ export async function openClusterBench(settings: Readonly<Record<string, string>
     if (late.length > 0) throw new Error(`${late.join(', ')} did not come up: ${lines.map(({ text }) => text).join('\n')}`);
     return cluster;
   };
-  const { env, standIns } = await clusterEnvironment(said, loaded.config);
-  const clusters = [await start(standIns && { standIns }, env)];
+  // Any free ports, not the usual ones or their neighbours: other tests start clusters at the same time.
+  const doors = async () => ({ PORT: String(await freePort()), DASHBOARD_PORT: String(await freePort()) });
+  const [user, billing, notification] = [await freePort(), await freePort(), await freePort()];
+  const urls = {
+    USER_SERVICE_URL: `http://127.0.0.1:${user}`,
+    BILLING_SERVICE_URL: `http://127.0.0.1:${billing}`,
+    NOTIFICATION_SERVICE_URL: `http://127.0.0.1:${notification}`,
+  };
+  const args = ['--user-port', String(user), '--billing-port', String(billing), '--notification-port', String(notification)];
+  const standIns = { args, summaryPort: await freePort() };
+  const env = { ...said, ...urls, ...(await doors()) };
+  const clusters = [await start({ standIns }, env)];
   const store = createStore({
     databaseUrl: database.url,
     poolSize: 4,
@@ -70,8 +77,7 @@ export async function openClusterBench(settings: Readonly<Record<string, string>
     secrets: { userSecret: SECRET, serviceSecret: SECRET },
     events,
     beside: async () => {
-      const own = await clusterEnvironment({ ...env, PORT: undefined, DASHBOARD_PORT: undefined }, loaded.config);
-      const second = await start(undefined, own.env);
+      const second = await start(undefined, { ...env, ...(await doors()) });
       clusters.push(second);
       return second;
     },
