@@ -6,6 +6,7 @@ import { cliPage } from './cli-page.ts';
 import { eventPages } from './event-pages.ts';
 import { manifestPages } from './kubernetes/manifests.ts';
 import { withMeasured } from './measured.ts';
+import { metricsPage } from './metrics-page.ts';
 import { alertPages } from './monitoring/alert-pages.ts';
 import { grafanaPage } from './monitoring/grafana-page.ts';
 import { ROOT } from './services/place.ts';
@@ -32,6 +33,7 @@ export function referencePages(): readonly ReferencePage[] {
     { path: 'docs/configuration.md', text: configurationPage() },
     { path: 'docs/errors.md', text: errorsPage() },
     { path: 'docs/reference/cli.md', text: cliPage() },
+    metricsPage(),
     ...eventPages(),
     ...manifestPages(),
     ...alertPages(),

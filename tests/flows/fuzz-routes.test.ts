@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import * as fc from 'fast-check';
+import { API_PAGE, apiPage } from '../../scripts/api-page.ts';
 import { type ApiBench, type ApiServer, asService, asUser, openApiBench } from '../support/api-bench.ts';
 
 /** What of the OpenAPI document is used here. */
@@ -274,6 +276,11 @@ describe('the HTTP of it', () => {
     await closed.close();
     const page = await api.call('GET', '/docs/');
     expect([page.status, page.text.includes('Swagger UI')]).toEqual([200, true]);
-    expect((await api.call('GET', '/docs/json')).body.openapi).toBe('3.1.0');
+    const { body } = await api.call('GET', '/docs/json');
+    expect(body.openapi).toBe('3.1.0');
+  });
+
+  test('the page of reference says what the document says; else: node scripts/generate-api-page.ts', async () => {
+    expect(readFileSync(API_PAGE, 'utf8')).toBe(apiPage((await api.call('GET', '/docs/json')).body));
   });
 });
