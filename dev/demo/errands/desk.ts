@@ -30,7 +30,9 @@ export interface Refused {
 /** The calls that errands make over HTTP, as one service on behalf of its users. Faults are thrown, refusals only by `take`. */
 export interface Desk {
   /** Gets a device for a user, waiting for one if it must, and counts it. */
-  take(userId: string, wish?: AskedAllocationInput): Promise<Lease>;
+  take(userId: string, wish?: AskedAllocationInput & { readonly tenantId?: string }): Promise<Lease>;
+  /** Adds a phone of the smallest size that only one tenant may have. @returns its id */
+  addPhone(name: string, tenantId: string): Promise<string>;
   /** Asks without waiting for a device. @returns the refusal; undefined when there was none */
   refusalOf(userId: string): Promise<Refused | undefined>;
   lease(allocationId: string): Promise<Lease>;
@@ -79,7 +81,16 @@ export function createDesk(call: ServiceCall, tally: Tally, stopping: AbortSigna
     }
   }
 
-  async function take(userId: string, wish: AskedAllocationInput = {}): Promise<Lease> {
+  async function addPhone(name: string, tenantId: string): Promise<string> {
+    const id = crypto.randomUUID();
+    const size = { cpuCores: SMALLEST_CORES, memoryMB: 4_096, storageMB: 65_536 };
+    const device = { name, tenantId, type: 'phone', status: 'running', providerType: 'redroid', ...size };
+    const path = `/scheduler/devices/${id}`;
+    await read(path, await call('PUT', path, device, crypto.randomUUID()), z.object({ created: z.literal(true) }));
+    return id;
+  }
+
+  async function take(userId: string, wish: AskedAllocationInput & { readonly tenantId?: string } = {}): Promise<Lease> {
     const body = { userId, durationMinutes: 30, queueIfBusy: true, ...wish, waitMs: 10_000 };
     const answer = await send('/scheduler/devices/allocate', body, z.union([taken, waiting]));
     const id = 'allocationId' in answer ? answer.allocationId : await until(`a device for ${userId}`, () => grantOf(answer.requestId));
@@ -97,7 +108,7 @@ export function createDesk(call: ServiceCall, tally: Tally, stopping: AbortSigna
   const readLease = (id: string) => get(`/scheduler/allocations/${id}`, lease);
 
   return {
-    ...{ get, send, trySend, until, take, pause: wait, lease: readLease },
+    ...{ get, send, trySend, until, take, addPhone, pause: wait, lease: readLease },
     refusalOf: (userId) => trySend('/scheduler/devices/allocate', { userId, durationMinutes: 30, waitMs: 10_000 }),
     held: async (userId) =>
       (await get(`/scheduler/allocations?userId=${userId}&status=allocated`, z.object({ items: z.array(lease) }))).items,

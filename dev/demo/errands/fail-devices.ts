@@ -5,11 +5,14 @@ import { errandUser, PLAN } from './plan.ts';
 const FAIL_AT_MS = 3_000;
 const USED_MS = 4_000;
 
+/** Of a tenant with phones of its own: however busy the fleet is, there is another one for each who loses his. */
+const TENANT = 'demo-unlucky';
+
 /** Devices fail while somebody holds them: the holders get others, and the devices come back repaired. */
 export async function failDevices(parts: ErrandParts, events: EventDesk): Promise<void> {
   const { desk, tally, tell } = parts;
-  // Of the smallest size: another one that is no smaller is free for a while yet.
-  const phones = (await desk.smallPhones(2 * PLAN.unlucky + 2)).slice(0, PLAN.unlucky);
+  const phones = await each(PLAN.unlucky, (number) => desk.addPhone(`demo-unlucky-phone-${number}`, TENANT));
+  await each(PLAN.unlucky, (number) => desk.addPhone(`demo-unlucky-spare-${number}`, TENANT));
   await each(PLAN.unlucky, (number) => lose(parts, events, errandUser('unlucky', number), phones[number]));
   const { failed, moved, repaired } = tally.errands.failures;
   tell(`${failed} devices failed under their holders: ${moved} holders moved to others, ${repaired} devices are back`);
@@ -17,7 +20,7 @@ export async function failDevices(parts: ErrandParts, events: EventDesk): Promis
 
 async function lose({ desk, tally }: ErrandParts, events: EventDesk, userId: string, wanted: string | undefined): Promise<void> {
   const { failures } = tally.errands;
-  const lost = await desk.take(userId, wanted === undefined ? {} : { devicePreferences: { deviceId: wanted } });
+  const lost = await desk.take(userId, { tenantId: TENANT, ...(wanted !== undefined && { devicePreferences: { deviceId: wanted } }) });
   const { deviceId } = lost;
   await desk.pause(FAIL_AT_MS);
   await events.publish('device.failed', { deviceId, reason: 'no answer from its host' });
