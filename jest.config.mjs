@@ -24,8 +24,7 @@ export default {
   globalTeardown: '<rootDir>/tests/support/global-teardown.ts',
   testEnvironment: '<rootDir>/tests/support/clean-environment.ts',
   testTimeout: 60_000,
-  // Half of the time a test waits: for a lock to run out, a server to start, a breaker to close.
-  maxWorkers: '150%',
+  maxWorkers: '100%',
   collectCoverage: process.argv.slice(2).every((argument) => WHOLE.test(argument)),
   collectCoverageFrom: ['{api,queues,workers,shared}/**/*.ts', '!**/*.test.ts'],
   coverageProvider: 'v8',
