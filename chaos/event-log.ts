@@ -84,6 +84,7 @@ export function openEventLog(url: string): EventLog {
     },
     close: async () => {
       closed = true;
+      // A connection that broke meanwhile has nothing left to close.
       await open?.model.close().catch(() => undefined);
       await ended;
     },

@@ -25,6 +25,7 @@ export async function checkApi({ url }: Session): Promise<{ finding: Finding; re
   const began = performance.now();
   try {
     const response = await fetch(`${url.replace(/\/+$/, '')}/ready`, { signal: AbortSignal.timeout(TIMEOUT_MS), redirect: 'manual' });
+    // What is no JSON is not the scheduler's answer either, and told as such below.
     const read = readiness.safeParse(await response.json().catch(() => undefined));
     const took = Math.round(performance.now() - began);
     if (read.success) return { finding: fine('api', `${url} answers, in ${took} ms`), ready: read.data };

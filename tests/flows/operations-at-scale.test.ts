@@ -66,6 +66,7 @@ async function happen(signal: AbortSignal): Promise<number> {
         UPDATE devices d SET draining = NOT draining FROM chosen c WHERE d.id = c.id`;
       made += 2 * half;
     }
+    // It ends by its signal: the loop looks.
     await pause(TICK_MS, undefined, { signal }).catch(() => undefined);
   }
   return made;
