@@ -1,10 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { checkStore } from '../dev/demo/check-store.ts';
+import { standInSummary } from '../dev/demo/compare.ts';
+import type { Finding } from '../dev/demo/finding.ts';
 import { openLedgerView } from '../dev/demo/ledger-view.ts';
 import type { Tally } from '../dev/demo/tally.ts';
 import { createStore } from '../shared/store/store.ts';
 import { malformedEvents } from '../tests/support/invariants.ts';
-import { compareOutcome, type Finding, standInSummary } from './compare.ts';
+import { compareOutcome } from './compare.ts';
 import type { Stage } from './stage.ts';
 
 const LOOK_EVERY_MS = 500;

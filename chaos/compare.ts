@@ -1,28 +1,9 @@
-import { z } from 'zod';
+import type { StandInSummary } from '../dev/demo/compare.ts';
+import { agree, type Finding } from '../dev/demo/finding.ts';
 import type { Backlog, StoreFigures } from '../dev/demo/ledger-view.ts';
 import type { Tally } from '../dev/demo/tally.ts';
 import type { Errands } from './errands.ts';
 import type { EventLog } from './event-log.ts';
-
-/** What the stand-ins for the neighbours were told, added up. */
-export const standInSummary = z.object({
-  user: z.object({
-    reports: z.number(),
-    repeats: z.number(),
-    negative: z.number(),
-    use: z.object({ devices: z.number(), cpuCores: z.number() }),
-  }),
-  billing: z.object({ allocations: z.number(), seconds: z.number(), repeats: z.number() }),
-});
-
-export type StandInSummary = z.output<typeof standInSummary>;
-
-/** One thing that has to hold, and the figures that show whether it does. */
-export interface Finding {
-  readonly name: string;
-  readonly ok: boolean;
-  readonly seen: string;
-}
 
 export interface Outcome {
   readonly tally: Tally;
@@ -36,52 +17,42 @@ export interface Outcome {
 /** Compares what callers were told, what the store holds, and what the neighbours and the broker received. */
 export function compareOutcome({ tally, errands, figures, backlog, standIns, events }: Outcome): readonly Finding[] {
   const { billing, user } = standIns;
-  const same = (name: string, pairs: readonly (readonly [string, number, number])[]): Finding => ({
-    name,
-    ok: pairs.every(([, one, other]) => one === other),
-    seen: pairs.map(([what, one, other]) => `${what} ${one} = ${other}`).join(', '),
-  });
   const untold = [...figures.allocationIds].filter((id) => !tally.allocations.has(id)).length;
   const unknown = [...tally.allocations].filter((id) => !figures.allocationIds.has(id)).length;
   return [
-    same('every request came to one end', [
+    agree('every request came to one end', [
       ['ended', tally.ended, tally.sent],
       ['faults', tally.faults.length, 0],
       ['undecided', backlog.undecided, 0],
     ]),
-    same('callers and store agree on every grant', [
+    agree('callers and store agree on every grant', [
       ['untold', untold, 0],
       ['unknown', unknown, 0],
       ['granted requests', figures.granted, tally.allocations.size],
     ]),
-    same('callers and store agree on every extension', [['extensions', figures.extensions, tally.extended]]),
-    same('every booking began', [['begun', errands.bookings.lateMs.length, errands.bookings.booked]]),
-    same('a batch gave back what it took', [['devices', errands.batch.released, errands.batch.taken]]),
-    same('a repeated call got the same answer', [['differed', tally.differed, 0]]),
-    same('billing received each ended lease once, to the second', [
+    agree('callers and store agree on every extension', [['extensions', figures.extensions, tally.extended]]),
+    agree('every booking began', [['begun', errands.bookings.lateMs.length, errands.bookings.booked]]),
+    agree('a batch gave back what it took', [['devices', errands.batch.released, errands.batch.taken]]),
+    agree('a repeated call got the same answer', [['differed', tally.differed, 0]]),
+    agree('billing received each ended lease once, to the second', [
       ['leases', billing.allocations, figures.ledgerRows],
       ['seconds', billing.seconds, figures.ledgerSeconds],
       ['still owed', backlog.bills, 0],
     ]),
-    same('reported usage nets to the leases that live', [
+    agree('reported usage nets to the leases that live', [
       ['devices', user.use.devices, figures.live],
       ['cores', user.use.cpuCores, figures.liveCores],
       ['reports', user.reports, figures.usageReports],
       ['users below zero', user.negative, 0],
     ]),
-    compareEvents(figures, backlog, events, same),
-    same('nothing was given up', [['dead letters', figures.dead, 0]]),
+    compareEvents(figures, backlog, events),
+    agree('nothing was given up', [['dead letters', figures.dead, 0]]),
   ];
 }
 
-function compareEvents(
-  { eventIds }: StoreFigures,
-  backlog: Backlog,
-  { arrived }: Pick<EventLog, 'arrived'>,
-  same: (name: string, pairs: readonly (readonly [string, number, number])[]) => Finding,
-): Finding {
+function compareEvents({ eventIds }: StoreFigures, backlog: Backlog, { arrived }: Pick<EventLog, 'arrived'>): Finding {
   const received = [...eventIds].filter((id) => arrived.has(id)).length;
-  return same('every event was published and received', [
+  return agree('every event was published and received', [
     ['received', received, eventIds.size],
     ['unpublished', backlog.events, 0],
   ]);
