@@ -92,8 +92,8 @@ export async function letPass(store: Store, minutes: number): Promise<void> {
           next_attempt_at = next_attempt_at - make_interval(mins => ${minutes}::int) WHERE id = ${id}::uuid`;
     }
     await tx.$executeRaw`
-      UPDATE allocations SET allocated_at = allocated_at - make_interval(mins => ${minutes}::int), expires_at = expires_at - make_interval(mins => ${minutes}::int)
-      WHERE status = 'allocated'`;
+      UPDATE allocations SET allocated_at = allocated_at - make_interval(mins => ${minutes}::int),
+        expires_at = expires_at - make_interval(mins => ${minutes}::int), ended_at = ended_at - make_interval(mins => ${minutes}::int)`;
     await tx.$executeRaw`UPDATE devices SET updated_at = updated_at - make_interval(mins => ${minutes}::int)`;
     await tx.$executeRaw`UPDATE scheduled_runs SET last_result = jsonb_set(last_result, '{upSince}',
       to_jsonb(((last_result ->> 'upSince')::timestamptz - make_interval(mins => ${minutes}::int))::text)) WHERE last_result ? 'upSince'`;
