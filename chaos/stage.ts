@@ -5,10 +5,10 @@ import { freePort } from '../dev/cluster/ports.ts';
 import { createTally, type Tally } from '../dev/demo/tally.ts';
 import { type StandIns, startStandIns } from '../dev/stand-ins/stand-ins.ts';
 import { type Config, loadConfig } from '../shared/config.ts';
+import { ownRabbitmq } from '../tests/support/own-rabbitmq.ts';
 import { type OwnServer, ownPostgres, ownRedis } from '../tests/support/own-servers.ts';
 import { createErrands, type Errands } from './errands.ts';
 import { type EventLog, openEventLog } from './event-log.ts';
-import { ownRabbitmq } from './own-rabbitmq.ts';
 import { type Processes, startProcesses } from './processes.ts';
 
 /** The whole product with servers and neighbours of its own: any of it may be broken. */

@@ -17,6 +17,7 @@ let bench: ListenerBench;
 
 beforeAll(async () => {
   broker = await ownRabbitmq();
+  await broker.start();
 }, WHOLE_MS);
 
 afterAll(() => broker.remove());

@@ -26,6 +26,7 @@ const corner = createTestPrefix();
 
 beforeAll(async () => {
   broker = await ownRabbitmq();
+  await broker.start();
   database = await createTestDatabase();
   const timeouts = { acquireTimeoutMs: 10_000, statementTimeoutMs: 30_000 };
   store = createStore({ databaseUrl: database.url, poolSize: 2, applicationName: 'test', ...timeouts });

@@ -8,29 +8,26 @@ import { promisify } from 'node:util';
 import { connect } from 'amqplib';
 import { freePort } from '../../dev/cluster/ports.ts';
 import { eventually } from './eventually.ts';
+import type { OwnServer } from './own-servers.ts';
 
-/** A RabbitMQ of one test, to be killed and to be short of memory. What it was told to keep is there again after `start`. */
-export interface OwnRabbitmq {
-  readonly url: string;
-  /** Ends it without a warning. */
-  kill(): Promise<void>;
-  start(): Promise<void>;
+/** A RabbitMQ of one test or run. What it was told to keep is there again after `start`. */
+export interface OwnRabbitmq extends OwnServer {
   /** From now on it takes nothing from those who publish, as when it runs out of memory; or takes it again. */
   beShortOfMemory(short: boolean): Promise<void>;
   /** A part of it whose queues are replicated ones unless somebody asks for another kind. @returns its address */
   addQuorumHost(): Promise<string>;
   /** The kind of each queue at an address of `addQuorumHost`. */
   queueTypes(url: string): Promise<readonly string[]>;
-  /** Ends it and removes its data. */
-  remove(): Promise<void>;
 }
 
 const FOLDERS = ['/usr/lib/rabbitmq/lib/*/sbin', '/opt/homebrew/opt/rabbitmq/sbin', '/usr/local/opt/rabbitmq/sbin'];
 /** The name server of Erlang nodes that `npm run services` uses too. */
 const EPMD_PORT = '24369';
-const START_MS = 60_000;
+/** It takes its time on a busy machine. */
+const STARTS_WITHIN_MS = 120_000;
 const execute = promisify(execFile);
 
+/** Not started yet: that takes some seconds, and who needs it may begin without. */
 export async function ownRabbitmq(): Promise<OwnRabbitmq> {
   const programs = FOLDERS.flatMap((pattern) => globSync(pattern)).at(-1);
   if (programs === undefined) throw new Error('The programs of RabbitMQ are needed for this test: npm run services -- up installs them.');
@@ -40,31 +37,30 @@ export async function ownRabbitmq(): Promise<OwnRabbitmq> {
   let server: ChildProcess | undefined;
 
   async function start(): Promise<void> {
-    // A group of its own: the script starts the node as a child.
+    // A group of its own: the server is a shell, a virtual machine and helpers of it.
     server = spawn(join(programs ?? '', 'rabbitmq-server'), [], { cwd: folder, env, stdio: 'ignore', detached: true });
-    await eventually(() => ping(url), START_MS);
+    await eventually(() => ping(url), STARTS_WITHIN_MS, 200);
   }
 
-  const endAtExit = () => server?.pid !== undefined && process.kill(-server.pid, 'SIGKILL');
-  process.once('exit', endAtExit);
-
-  async function kill(): Promise<void> {
-    const ending = server;
-    server = undefined;
-    if (ending?.pid === undefined) return;
-    const gone = once(ending, 'exit');
-    process.kill(-ending.pid, 'SIGKILL');
+  async function end(signal: NodeJS.Signals): Promise<void> {
+    if (server?.pid === undefined || server.exitCode !== null || server.signalCode !== null) return;
+    const gone = once(server, 'exit');
+    process.kill(-server.pid, signal);
     await gone;
   }
+
+  // Whoever is interrupted must not leave a server behind.
+  const killAtExit = () => void end('SIGKILL');
+  process.once('exit', killAtExit);
 
   const control = async (...args: string[]) =>
     (await execute(join(programs, 'rabbitmqctl'), ['--quiet', '-n', env.RABBITMQ_NODENAME, ...args], { env })).stdout;
 
-  await start();
   return {
     url,
-    kill,
     start,
+    stop: () => end('SIGTERM'),
+    kill: () => end('SIGKILL'),
     beShortOfMemory: async (short) => {
       const share = short ? '0.0000001' : '0.6';
       await control('set_vm_memory_high_watermark', share);
@@ -78,8 +74,8 @@ export async function ownRabbitmq(): Promise<OwnRabbitmq> {
     queueTypes: async (host) =>
       (await control('list_queues', '--vhost', new URL(host).pathname.slice(1), '--no-table-headers', 'type')).trim().split('\n'),
     remove: async () => {
-      process.off('exit', endAtExit);
-      await kill();
+      process.off('exit', killAtExit);
+      await end('SIGKILL');
       rmSync(folder, { recursive: true, force: true });
     },
   };
