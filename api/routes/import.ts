@@ -9,7 +9,6 @@ import type { ServerDeps } from '../deps.ts';
 import { deviceLine } from '../device-schema.ts';
 import { success, successOf } from '../envelope.ts';
 import { importDevices } from '../import-devices.ts';
-import { withModestHeap } from '../modest-heap.ts';
 import { type Api, errorAnswers, noQuery } from '../route-schema.ts';
 import { settleDevices } from '../settle-devices.ts';
 
@@ -41,9 +40,7 @@ export function importRoutes(api: Api, deps: ServerDeps): void {
       const { caller, body } = request;
       if (!(body instanceof Readable)) throw new SchedulerError('UNSUPPORTED_MEDIA_TYPE', { messages: [`Send ${LINE_TYPES[0]}.`] });
       try {
-        const answer = await withModestHeap(() =>
-          importDevices(parts, hashed(request, body), ownershipOf(caller), (stated) => tenantOfDevice(caller, stated)),
-        );
+        const answer = await importDevices(parts, hashed(request, body), ownershipOf(caller), (stated) => tenantOfDevice(caller, stated));
         return success(request, answer);
       } finally {
         await deps.available.evict();
