@@ -31,6 +31,7 @@ const devicesOf = (outcomes: readonly AllocateOutcome[]) =>
 describe('four worker processes', () => {
   it('give one device to one of two hundred who ask at once', async () => {
     await addDevices(wired.store, alike(1));
+    await wired.know(Array.from({ length: 190 }, (_, index) => `user-${index}`));
     const outcomes = await Promise.all(Array.from({ length: 200 }, (_, index) => wired.allocate(`user-${index % 190}`)));
     expect(tally(outcomes)).toEqual({ granted: 1, NO_DEVICE_AVAILABLE: 199 });
     expect(await readInvariants(wired.store)).toEqual([]);
@@ -38,6 +39,7 @@ describe('four worker processes', () => {
 
   it('give each device once while three times as many ask as there are, the same account among them', async () => {
     await addDevices(wired.store, alike(60));
+    await wired.know(['the-same', ...Array.from({ length: 180 }, (_, index) => `user-${index}`)]);
     const outcomes = await Promise.all(
       Array.from({ length: 180 }, (_, index) => wired.allocate(index % 3 === 0 ? 'the-same' : `user-${index}`)),
     );
@@ -55,6 +57,7 @@ describe('four worker processes', () => {
 
   it('still decide when one of them is killed, each request once', async () => {
     await addDevices(wired.store, alike(40));
+    await wired.know(Array.from({ length: 60 }, (_, index) => `late-${index}`));
     const asked = Array.from({ length: 60 }, (_, index) => wired.allocate(`late-${index}`));
     const [victim, ...others] = workers;
     victim?.child.kill('SIGKILL');

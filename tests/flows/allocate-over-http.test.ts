@@ -19,7 +19,7 @@ beforeEach(async () => {
 });
 
 const allocate = async (userId: string, body: Record<string, unknown> = {}) =>
-  api.call('POST', '/scheduler/devices/allocate', { as: await asUser(userId), body: { userId, ...body } });
+  api.call('POST', '/scheduler/devices/allocate', { as: await asUser(userId), body: { userId, waitMs: 30_000, ...body } });
 
 describe('POST /scheduler/devices/allocate', () => {
   test('gives a device, and the way to it to its holder only', async () => {
@@ -53,7 +53,7 @@ describe('POST /scheduler/devices/allocate', () => {
     const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
     const as = await asUser('ann');
     const headers = { 'x-request-id': 'order-17', traceparent: `00-${traceId}-00f067aa0ba902b7-01` };
-    const { body } = await api.call('POST', '/scheduler/devices/allocate', { as, headers, body: { userId: 'ann' } });
+    const { body } = await api.call('POST', '/scheduler/devices/allocate', { as, headers, body: { userId: 'ann', waitMs: 30_000 } });
     const traces = async () => [...new Set((await bench.store.prisma.outboxEntry.findMany()).map((row) => row.traceId))];
     expect(await traces()).toEqual([`${traceId} order-17`]);
     expect(await bench.store.prisma.request.findFirst()).toMatchObject({ traceId: `${traceId} order-17` });

@@ -82,8 +82,9 @@ describe('a batch of allocations', () => {
 
   test('costs the database the same round trips whether it has five items or fifty', async () => {
     const fewest = async (size: number) => {
-      const counts: number[] = [];
-      for (let round = 0; round < 3; round += 1) {
+      const least = [Infinity, Infinity, Infinity];
+      // The API notes every two seconds that it listens: one statement more for some part of some round.
+      for (let round = 0; round < 6; round += 1) {
         await bench.store.transaction((tx) => tx.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox CASCADE`);
         await bench.addDevices(60);
         const before = counter.count();
@@ -94,17 +95,18 @@ describe('a batch of allocations', () => {
         const after = counter.count();
         expect([body.data.successCount, ended.data.successCount]).toEqual([size, size]);
         await send(QUERY, { userIds: users(size), activeOnly: false });
-        counts.push((between - before) * 1_000_000 + (after - between) * 1_000 + counter.count() - after);
+        const parts = [between - before, after - between, counter.count() - after];
+        for (const [part, count] of parts.entries()) least[part] = Math.min(least[part] ?? count, count);
       }
-      return Math.min(...counts);
+      return least;
     };
     const few = await fewest(5);
-    expect(await fewest(50)).toBe(few);
+    expect(await fewest(50)).toEqual(few);
     // Allocate: BEGIN, users, facts, devices, grants, COMMIT and the answer. Release: which are live, BEGIN, facts, ends, outbox,
     // COMMIT, who waits, and the answer. A query is one.
-    for (const statements of [Math.floor(few / 1_000_000), Math.floor(few / 1_000) % 1_000]) expect(statements).toBeLessThanOrEqual(10);
-    expect(few % 1_000).toBe(1);
-  });
+    for (const statements of few.slice(0, 2)) expect(statements).toBeLessThanOrEqual(10);
+    expect(few[2]).toBe(1);
+  }, 120_000);
 
   test('that is atomic grants all or none, and is still a 200', async () => {
     await bench.addDevices(3);

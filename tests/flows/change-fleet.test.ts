@@ -35,7 +35,10 @@ const put = async (id: string, body: object, as?: Record<string, string>) =>
 const find = (id: string) => bench.store.prisma.device.findUniqueOrThrow({ where: { id } });
 
 async function hold(): Promise<{ deviceId: string; allocationId: string }> {
-  const { body } = await api.call('POST', '/scheduler/devices/allocate', { as: await asUser('ann'), body: { userId: 'ann' } });
+  const { body } = await api.call('POST', '/scheduler/devices/allocate', {
+    as: await asUser('ann'),
+    body: { userId: 'ann', waitMs: 30_000 },
+  });
   return body.data;
 }
 

@@ -277,7 +277,7 @@ describe('devices', () => {
     const exit = once(child, 'close');
     child.stdin.write(`${line(ids[0] ?? '')}\n`);
     const [progress] = await once(child.stderr.setEncoding('utf8'), 'data');
-    expect(progress).toMatch(/^1 lines sent, \d+ lines\/s, \d s\n$/);
+    expect(progress).toMatch(/^1 lines sent, \d+ lines\/s, \d+ s\n$/);
     child.stdin.end();
     expect(await exit).toEqual([0, null]);
   });

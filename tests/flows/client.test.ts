@@ -167,6 +167,8 @@ describe('a client waits for a request', () => {
       requestId,
       reason: 'POOL_BUSY',
     });
+    // It is told before the job is finished; until then it is on its way.
+    await eventually(async () => expect(await client.status(requestId)).toMatchObject({ status: 'waiting' }));
     expect(await client.waitFor(requestId, { timeoutMs: 50 })).toEqual({ status: 'waiting', requestId, reason: 'POOL_BUSY' });
     const waiting = client.waitFor(requestId, { timeoutMs: 20_000 });
     free = true;

@@ -48,10 +48,10 @@ describe('a supervised process', () => {
 
   test('is replaced when it is killed, and it is told how long it was missed', async () => {
     const { supervised, events, lines } = await watch(`console.log('hello'); process.on('SIGTERM', () => process.exit(0))`);
-    expect(await supervised.healthy(10_000)).toBe(true);
+    expect(await supervised.healthy(30_000)).toBe(true);
     const first = supervised.pid;
     supervised.kill('SIGKILL');
-    await eventually(() => expect(events).toContainEqual(expect.objectContaining({ kind: 'up', downMs: expect.any(Number) })), 10_000);
+    await eventually(() => expect(events).toContainEqual(expect.objectContaining({ kind: 'up', downMs: expect.any(Number) })), 30_000);
     expect(events).toContainEqual({ kind: 'died', name: 'little', how: 'SIGKILL', pauseMs: 20 });
     expect(supervised.pid).not.toBe(first);
     expect(supervised.replacements).toBe(1);
@@ -72,7 +72,7 @@ describe('a supervised process', () => {
 
   test('that does not end when asked is ended', async () => {
     const { supervised } = await watch(`process.on('SIGTERM', () => undefined)`);
-    expect(await supervised.healthy(10_000)).toBe(true);
+    expect(await supervised.healthy(30_000)).toBe(true);
     await supervised.stop(200);
     expect(isAlive(supervised.pid)).toBe(false);
   });
@@ -81,7 +81,7 @@ describe('a supervised process', () => {
     const lines: string[] = [];
     const spec = { name: 'gone', file: join(folder, 'gone.mjs'), env: process.env, healthUrl: 'http://127.0.0.1:1/' };
     const supervised = supervise(spec, { pauseMs: 5_000, onLine: (_name, line) => lines.push(line), onEvent: () => undefined });
-    await eventually(() => expect(lines.join('\n')).toContain('Cannot find module'), 10_000);
+    await eventually(() => expect(lines.join('\n')).toContain('Cannot find module'), 30_000);
     expect(await supervised.healthy(100)).toBe(false);
     await supervised.stop(1_000);
   });

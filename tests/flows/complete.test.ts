@@ -26,7 +26,7 @@ afterEach(() => {
 
 describe('whoever waits for an outcome', () => {
   test('is told it, and so is everybody else who waits for the same', async () => {
-    const waiting = [listener.wait('one', 5_000), listener.wait('one', 5_000), listener.wait('two', 5_000)];
+    const waiting = [listener.wait('one', 20_000), listener.wait('one', 20_000), listener.wait('two', 20_000)];
     await publishOutcomes(redis, prefix, [
       { replyTo: 'here', id: 'one', outcome: { status: 'granted' } },
       { replyTo: 'elsewhere', id: 'two', outcome: 'not ours' },
@@ -41,7 +41,7 @@ describe('whoever waits for an outcome', () => {
     counter.on('message', (_channel: string, text: string) => messages.push(text));
     await counter.subscribe(`${prefix}:done:here`);
     const ids = Array.from({ length: 50 }, (_, index) => `id-${index}`);
-    const waiting = ids.map((id) => listener.wait(id, 5_000));
+    const waiting = ids.map((id) => listener.wait(id, 20_000));
     await publishOutcomes(
       redis,
       prefix,
@@ -53,7 +53,7 @@ describe('whoever waits for an outcome', () => {
   });
 
   test('hears nothing of what was said before', async () => {
-    const marker = listener.wait('marker', 5_000);
+    const marker = listener.wait('marker', 20_000);
     for (const id of ['early', 'marker']) await publishOutcomes(redis, prefix, [{ replyTo: 'here', id, outcome: 1 }]);
     await marker;
     expect(await listener.wait('early', 50)).toBeUndefined();
@@ -71,7 +71,7 @@ describe('whoever waits for an outcome', () => {
   });
 
   test('is not disturbed by messages that cannot be read', async () => {
-    const waiting = listener.wait('one', 5_000);
+    const waiting = listener.wait('one', 20_000);
     for (const text of ['not json', '{}', '[1, ["one"], [2, 3]]']) await redis.publish(`${prefix}:done:here`, text);
     await publishOutcomes(redis, prefix, [{ replyTo: 'here', id: 'one', outcome: null }]);
     expect(await waiting).toBeNull();

@@ -97,8 +97,9 @@ describe('bills that were given up', () => {
     expect(await seen.json()).toMatchObject({ job: { name: 'dead-letter', failedReason: 'billing-service answered 400' } });
 
     // One that is retried while billing still refuses is given up again, and back on the board.
+    const before = bench.billing.control.calls.count();
     expect((await ask('PUT', `/queues/api/queues/delivery/${idOf(third)}/retry`)).status).toBe(204);
-    await eventually(() => expect(bench.billing.control.calls.count()).toBeGreaterThan(2), PATIENCE_MS);
+    await eventually(() => expect(bench.billing.control.calls.count()).toBeGreaterThan(before), PATIENCE_MS);
     await eventually(async () => {
       expect(await stateOf(third)).toBe('dead');
       await show();

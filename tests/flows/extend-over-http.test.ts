@@ -13,15 +13,19 @@ beforeAll(async () => {
 });
 afterAll(() => bench.close());
 beforeEach(async () => {
-  await bench.store.prisma
-    .$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, reservations, idempotency_keys CASCADE`;
+  await bench.store.transaction(
+    (tx) => tx.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, reservations, idempotency_keys CASCADE`,
+  );
 });
 
 /** An allocation of 30 minutes: inside the window of every tier from its first minute. */
 async function granted(userId = 'ann', tier = 'standard', durationMinutes = 30): Promise<{ id: string; fence: number; expiresAt: string }> {
   await bench.addDevices(1);
   const as = await asService();
-  const { body } = await api.call('POST', '/scheduler/devices/allocate', { as, body: { userId, userTier: tier, durationMinutes } });
+  const { body } = await api.call('POST', '/scheduler/devices/allocate', {
+    as,
+    body: { userId, userTier: tier, durationMinutes, waitMs: 30_000 },
+  });
   return { id: body.data.allocationId, fence: body.data.fence, expiresAt: body.data.expiresAt };
 }
 

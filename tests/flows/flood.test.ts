@@ -31,7 +31,7 @@ beforeAll(async () => {
   const timeouts = { acquireTimeoutMs: 10_000, statementTimeoutMs: 30_000 };
   store = createStore({ databaseUrl: database.url, poolSize: 2, applicationName: 'test', ...timeouts });
   await addDevices(store, alike(200));
-});
+}, 180_000);
 
 afterAll(async () => {
   await store.close();

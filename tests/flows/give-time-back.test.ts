@@ -23,8 +23,10 @@ beforeAll(async () => {
 });
 afterAll(() => bench.close());
 beforeEach(async () => {
-  await bench.store.prisma
-    .$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, reservations, reservation_series, scheduled_runs, idempotency_keys CASCADE`;
+  await bench.store.transaction(
+    (tx) =>
+      tx.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, reservations, reservation_series, scheduled_runs, idempotency_keys CASCADE`,
+  );
 });
 
 const MINUTE = 60_000;
@@ -199,9 +201,9 @@ describe('the list of available devices', () => {
     expect(await list()).toEqual(['HIT', 2]);
     await call('PUT', `/reservations/${id}`, { durationMinutes: 90 });
     expect(await list()).toEqual(['HIT', 2]);
-    await reserve({ userId: 'cyd', reservedStartTime: new Date(Date.now() + 5_000).toISOString() });
+    await reserve({ userId: 'cyd', reservedStartTime: new Date(Date.now() + 9_000).toISOString() });
     expect(await list()).toEqual(['MISS', 2]);
-    await call('PUT', `/reservations/${id}`, { reservedStartTime: new Date(Date.now() + 5_000).toISOString(), durationMinutes: 300 });
+    await call('PUT', `/reservations/${id}`, { reservedStartTime: new Date(Date.now() + 9_000).toISOString(), durationMinutes: 300 });
     expect(await list()).toEqual(['MISS', 2]);
   });
 });

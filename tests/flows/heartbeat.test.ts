@@ -34,7 +34,7 @@ async function listeningSince(seconds: number): Promise<void> {
 /** An allocation that began `ago` seconds ago and whose holder was last heard `silent` seconds ago. */
 async function held(ago: number, silent: number | null, heartbeatSeconds: number | null = 30) {
   const asked = heartbeatSeconds === null ? {} : { heartbeatSeconds };
-  const { body } = await api.call('POST', '/scheduler/devices/allocate', { as: ann, body: { userId: 'ann', ...asked } });
+  const { body } = await api.call('POST', '/scheduler/devices/allocate', { as: ann, body: { userId: 'ann', waitMs: 30_000, ...asked } });
   const { allocationId, fence } = body.data;
   await bench.store.prisma.$executeRaw`
     UPDATE allocations SET allocated_at = now() - make_interval(secs => ${ago}::int), last_heartbeat_at = now() - make_interval(secs => ${silent}::int),
@@ -134,7 +134,7 @@ describe('a holder who fell silent', () => {
   test('keeps it over a restart of ours that is short, and gets no time for it', async () => {
     await held(300, 41);
     await api.close();
-    await bench.store.prisma.$executeRaw`UPDATE listening SET heard_until = now() - interval '4 seconds'`;
+    await bench.store.prisma.$executeRaw`UPDATE listening SET heard_until = now() - interval '1 second'`;
     api = await bench.start();
     await eventually(async () => expect((await sweep()).ended).toBe(1));
   });

@@ -35,8 +35,10 @@ afterAll(async () => {
   await bench.close();
 });
 beforeEach(async () => {
-  await bench.store.prisma
-    .$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, stuck_ends, scheduled_runs, stats_snapshots, ticks CASCADE`;
+  await bench.store.transaction(
+    (tx) =>
+      tx.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, stuck_ends, scheduled_runs, stats_snapshots, ticks CASCADE`,
+  );
 });
 
 const get = async (path: string, as = service) => (await api.call('GET', path, { as })).body;
@@ -77,11 +79,11 @@ describe('the scheduled jobs', () => {
     await kill();
     const before = (await ticksOf('expire')).length;
     await heldBy(['ann'], 20, 10);
-    await eventually(async () => expect(await bench.store.prisma.ledgerEntry.count()).toBe(1));
-    await eventually(async () => expect((await ticksOf('expire')).length).toBeGreaterThan(before + 3), 30_000);
+    await eventually(async () => expect(await bench.store.prisma.ledgerEntry.count()).toBe(1), 40_000);
+    await eventually(async () => expect((await ticksOf('expire')).length).toBeGreaterThan(before + 3), 40_000);
     const ticks = (await ticksOf('expire')).map(({ tick }) => tick);
     expect(ticks).toEqual([...new Set(ticks)].toSorted((a, b) => a - b));
-  });
+  }, 120_000);
 
   test('make up for what became due while nobody ran: 200 ends in order, each billed to its own second', async () => {
     await heldBy(

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Circus } from '@jest/types';
 import { TestEnvironment } from 'jest-environment-node';
 
-const GRACE_MS = 3_000;
+const GRACE_MS = 10_000;
 const SERVERS: readonly { variable: string; what: string; port: number }[] = [
   { variable: 'DATABASE_URL', what: 'Postgres', port: 5432 },
   { variable: 'REDIS_URL', what: 'Redis (a queue, a worker or a client)', port: 6379 },
