@@ -3,6 +3,7 @@ import { createAvailableCache } from '../../api/available-cache.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { createMetrics } from '../../shared/metrics.ts';
 import { type ApiBench, type ApiServer, asService, asUser, openApiBench } from '../support/api-bench.ts';
+import { eventually } from '../support/eventually.ts';
 import { metricValue } from '../support/neighbours.ts';
 
 const AVAILABLE = '/scheduler/devices/available';
