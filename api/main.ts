@@ -52,7 +52,6 @@ function optionsFrom(config: Config): Omit<ApiOptions, 'metrics' | 'logger'> {
     },
     renewal: {
       policies: config.RENEWAL_POLICIES,
-      turnaroundSeconds: Math.max(config.TURNAROUND_SECONDS, config.CLEANING_TIMEOUT),
       billingAllowOnError: config.BILLING_ALLOW_ON_ERROR,
       reserveFullTerm: config.BILLING_RESERVE_FULL_TERM,
     },

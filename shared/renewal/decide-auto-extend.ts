@@ -1,6 +1,6 @@
 import type { BalanceFact } from '../allocation/facts.ts';
 import type { ErrorCode } from '../errors.ts';
-import { decideExtend, type ExtendDecision, type ExtendFacts, latestEndOf, type RenewalRules } from './decide-extend.ts';
+import { decideExtend, type ExtendDecision, type ExtendFacts, type RenewalRules } from './decide-extend.ts';
 
 const MINUTE_MS = 60_000;
 
@@ -33,7 +33,7 @@ export function decideAutoExtend(
 /** Whole minutes the allocation may grow by at once. */
 function minutesLeft(facts: ExtendFacts, rules: RenewalRules): number {
   const { maxMinutesEach, maxTotalMinutes } = rules.policies[facts.tier];
-  const latestEnd = latestEndOf(facts, rules);
-  const untilReserved = latestEnd === undefined ? Infinity : Math.floor((latestEnd.getTime() - facts.expiresAt.getTime()) / MINUTE_MS);
+  const { latestEnd, expiresAt } = facts;
+  const untilReserved = latestEnd === null ? Infinity : Math.floor((latestEnd.getTime() - expiresAt.getTime()) / MINUTE_MS);
   return Math.min(maxMinutesEach, maxTotalMinutes - facts.durationMinutes, untilReserved);
 }

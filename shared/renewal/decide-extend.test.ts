@@ -5,7 +5,7 @@ import { RENEWAL_POLICIES } from './policy.ts';
 const NOW = new Date('2026-01-01T10:00:00Z');
 const inMinutes = (minutes: number) => new Date(NOW.getTime() + minutes * 60_000);
 
-const RULES: RenewalRules = { policies: RENEWAL_POLICIES, turnaroundSeconds: 60, billingAllowOnError: true };
+const RULES: RenewalRules = { policies: RENEWAL_POLICIES, billingAllowOnError: true };
 const ALLOWED = { kind: 'allowed', status: 'active', balance: 1 } as const;
 
 /** A standard allocation of an hour that ends in half an hour. */
@@ -21,7 +21,7 @@ const facts = (changes: Partial<ExtendFacts> = {}): ExtendFacts => ({
   expiresAt: inMinutes(30),
   extendCount: 0,
   lastExtendedAt: null,
-  reservedFrom: null,
+  latestEnd: null,
   user: { state: 'active', inArrears: false },
   ...changes,
 });
@@ -48,7 +48,7 @@ const BROKEN: readonly { readonly code: string; readonly changes?: Partial<Exten
   { code: 'EXTEND_TOTAL_REACHED', changes: { durationMinutes: 461 } },
   { code: 'EXTEND_COOLDOWN', changes: { lastExtendedAt: inMinutes(-1) } },
   { code: 'EXTEND_TOO_EARLY', changes: { expiresAt: inMinutes(61) } },
-  { code: 'RESERVED_BY_OTHER', changes: { reservedFrom: inMinutes(31) } },
+  { code: 'RESERVED_BY_OTHER', changes: { latestEnd: inMinutes(49) } },
   { code: 'ACCOUNT_IN_ARREARS', changes: { user: { state: 'active', inArrears: true } } },
 ];
 
@@ -83,8 +83,7 @@ describe('an extension', () => {
     expect(codeOf({ extendCount: 4, durationMinutes: 420 }, { additionalMinutes: 60 })).toBe('extend');
     expect(codeOf({ lastExtendedAt: inMinutes(-2) })).toBe('extend');
     expect(codeOf({ expiresAt: inMinutes(60) })).toBe('extend');
-    // The end, 50 minutes from now, and the turnaround of a minute fit in front of the reservation.
-    expect(codeOf({ reservedFrom: inMinutes(51) })).toBe('extend');
+    expect(codeOf({ latestEnd: inMinutes(50) })).toBe('extend');
   });
 
   test('gives data to act on', () => {
@@ -98,7 +97,7 @@ describe('an extension', () => {
     expect(detailsOf({ durationMinutes: 470 })).toEqual({ limit: 'totalMinutes', max: 480, current: 470, left: 10 });
     expect(detailsOf({ lastExtendedAt: inMinutes(-1) })).toEqual({ availableAt: inMinutes(1).toISOString(), retryAfterSeconds: 60 });
     expect(detailsOf({ expiresAt: inMinutes(70) })).toEqual({ availableAt: inMinutes(10).toISOString() });
-    expect(detailsOf({ reservedFrom: inMinutes(40) })).toEqual({ latestEnd: inMinutes(39).toISOString() });
+    expect(detailsOf({ latestEnd: inMinutes(40) })).toEqual({ latestEnd: inMinutes(40).toISOString() });
   });
 
   test('of an enterprise allocation has no limit of count and total, and no cooldown', () => {

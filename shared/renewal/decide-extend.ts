@@ -28,8 +28,8 @@ export interface ExtendFacts {
   readonly expiresAt: Date;
   readonly extendCount: number;
   readonly lastExtendedAt: Date | null;
-  /** Start of the next reservation of the device. */
-  readonly reservedFrom: Date | null;
+  /** The latest end the next reservation of the device leaves, with the gap it was promised; nothing: none is ahead. */
+  readonly latestEnd: Date | null;
   readonly user: Pick<UserFacts, 'state' | 'inArrears'>;
   /** Of the device, and of the whole terms of all its user holds; read only where balances must cover whole terms. */
   readonly costPerHour?: number | null;
@@ -39,8 +39,6 @@ export interface ExtendFacts {
 /** What is in force for everybody. */
 export interface RenewalRules {
   readonly policies: RenewalPolicies;
-  /** Gap kept free in front of a reservation, s. */
-  readonly turnaroundSeconds: number;
   readonly billingAllowOnError: boolean;
   /** Extend only what the balance covers to the new end. Left out: no. */
   readonly reserveFullTerm?: boolean;
@@ -127,11 +125,6 @@ export function remainingExtends({ maxCount }: RenewalPolicy, extendCount: numbe
   return maxCount === Infinity ? -1 : Math.max(0, maxCount - extendCount);
 }
 
-/** The latest end the reservations of the device leave; nothing: none is ahead. */
-export function latestEndOf({ reservedFrom }: Pick<ExtendFacts, 'reservedFrom'>, { turnaroundSeconds }: RenewalRules): Date | undefined {
-  return reservedFrom === null ? undefined : later(reservedFrom, -turnaroundSeconds * SECOND_MS);
-}
-
 /** From when on the allocation may be extended as far as cooldown and window go. */
 export function extendableFrom(facts: Pick<ExtendFacts, 'expiresAt' | 'lastExtendedAt'>, policy: RenewalPolicy): Date {
   const window = opensAt(facts, policy);
@@ -182,9 +175,9 @@ function tooEarly({ facts, policy, now }: Case): Refusal | undefined {
   };
 }
 
-function reserved({ additionalMinutes, facts, rules }: Case): Refusal | undefined {
-  const latestEnd = latestEndOf(facts, rules);
-  if (latestEnd === undefined || later(facts.expiresAt, additionalMinutes * MINUTE_MS) <= latestEnd) return undefined;
+function reserved({ additionalMinutes, facts }: Case): Refusal | undefined {
+  const { latestEnd } = facts;
+  if (latestEnd === null || later(facts.expiresAt, additionalMinutes * MINUTE_MS) <= latestEnd) return undefined;
   return { code: 'RESERVED_BY_OTHER', reason: 'the device is reserved', details: { latestEnd: latestEnd.toISOString() } };
 }
 

@@ -5,7 +5,7 @@ import { RENEWAL_POLICIES } from './policy.ts';
 
 const NOW = new Date('2026-01-01T10:00:00Z');
 const inMinutes = (minutes: number) => new Date(NOW.getTime() + minutes * 60_000);
-const RULES: RenewalRules = { policies: RENEWAL_POLICIES, turnaroundSeconds: 0, billingAllowOnError: true };
+const RULES: RenewalRules = { policies: RENEWAL_POLICIES, billingAllowOnError: true };
 const ALLOWED = { kind: 'allowed', status: 'active', balance: 1 } as const;
 
 const allocation = (changes: Partial<ExtendFacts> = {}): ExtendFacts => ({
@@ -20,7 +20,7 @@ const allocation = (changes: Partial<ExtendFacts> = {}): ExtendFacts => ({
   expiresAt: inMinutes(2),
   extendCount: 0,
   lastExtendedAt: null,
-  reservedFrom: null,
+  latestEnd: null,
   user: { state: 'active', inArrears: false },
   ...changes,
 });
@@ -105,7 +105,7 @@ describe('an automatic extension', () => {
 
   test('is shorter where the total or a reservation leaves less', () => {
     expect(minutesOf(group(standard({ durationMinutes: 450 })))).toBe(30);
-    expect(minutesOf(group(standard({ reservedFrom: inMinutes(9.5) })))).toBe(7);
+    expect(minutesOf(group(standard({ latestEnd: inMinutes(9.5) })))).toBe(7);
   });
 
   test('is left where somebody waits, and where any limit says no', () => {
@@ -114,7 +114,7 @@ describe('an automatic extension', () => {
     expect(minutesOf(group(standard({ durationMinutes: 480 })))).toEqual(left('EXTEND_TOTAL_REACHED'));
     expect(minutesOf(group(standard({ durationMinutes: 500 })))).toEqual(left('EXTEND_TOTAL_REACHED'));
     expect(minutesOf(group(standard({ extendCount: 5 })))).toEqual(left('EXTEND_COUNT_REACHED'));
-    expect(minutesOf(group(standard({ reservedFrom: inMinutes(2) })))).toEqual(left('RESERVED_BY_OTHER'));
+    expect(minutesOf(group(standard({ latestEnd: inMinutes(2) })))).toEqual(left('RESERVED_BY_OTHER'));
     expect(minutesOf(group(standard({ live: false })))).toEqual(left('ALLOCATION_ENDED'));
     expect(planExtends([{ ...automatic, allocationId: 'b' }], group(standard()), RULES)).toMatchObject([{ why: 'ALLOCATION_NOT_FOUND' }]);
     const poor = { ...automatic, balance: { kind: 'refused', status: 'insufficient', balance: 0 } } as const;

@@ -26,7 +26,7 @@ interface FactsRow {
   expires_at: Date;
   extend_count: number;
   last_extended_at: Date | null;
-  reserved_from: Date | null;
+  latest_end: Date | null;
   state: UserFacts['state'] | null;
   in_arrears: boolean;
   extension_id: string | null;
@@ -91,8 +91,8 @@ export async function readExtendFacts(
   const rows = await db.$queryRaw<FactsRow[]>`
     SELECT date_trunc('milliseconds', statement_timestamp()) AS now, a.id, a.device_id, a.user_id, a.tenant_id, a.tier, a.fence, a.duration_minutes,
       a.expires_at, a.extend_count, a.last_extended_at, a.status = 'allocated' AND a.expires_at > statement_timestamp() AS live,
-      (SELECT min(r.starts_at) FROM reservations r WHERE r.device_id = a.device_id AND r.status IN ('pending', 'confirmed')
-         AND tstzrange(r.starts_at, r.blocked_until) && tstzrange(now(), NULL)) AS reserved_from,
+      (SELECT min(r.starts_at - (r.blocked_until - r.ends_at)) FROM reservations r WHERE r.device_id = a.device_id AND r.status IN ('pending', 'confirmed')
+         AND tstzrange(r.starts_at, r.blocked_until) && tstzrange(now(), NULL)) AS latest_end,
       u.state, u.arrears_since IS NOT NULL AS in_arrears,
       e.id AS extension_id, to_jsonb(e) AS extension, ${priced ? PRICES : NO_PRICES}
     FROM jsonb_to_recordset(${JSON.stringify(asked)}::jsonb) AS x(allocation_id uuid, extension_id uuid)
@@ -139,7 +139,7 @@ function toFacts(row: FactsRow): ExtendFacts {
     expiresAt: row.expires_at,
     extendCount: row.extend_count,
     lastExtendedAt: row.last_extended_at,
-    reservedFrom: row.reserved_from,
+    latestEnd: row.latest_end,
     user: { state: row.state ?? 'active', inArrears: row.in_arrears },
     ...(row.cost_per_hour === null ? {} : { costPerHour: row.cost_per_hour, committed: row.committed ?? 0 }),
   };

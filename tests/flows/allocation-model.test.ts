@@ -21,7 +21,7 @@ import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
 /** Small numbers, so that few steps reach every limit. */
 const POLICY: RenewalPolicy = { maxCount: 3, maxMinutesEach: 20, maxTotalMinutes: 60, cooldownSeconds: 300, windowMinutes: 15 };
-const RULES = { policies: { ...RENEWAL_POLICIES, standard: POLICY }, turnaroundSeconds: 0, billingAllowOnError: true };
+const RULES = { policies: { ...RENEWAL_POLICIES, standard: POLICY }, billingAllowOnError: true };
 const ALLOWED = { kind: 'allowed', status: 'active', balance: 1 } as const;
 const USERS = ['ann', 'bob'] as const;
 const DEVICES = 2;

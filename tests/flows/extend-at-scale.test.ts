@@ -63,7 +63,7 @@ describe('with 100 000 live allocations', () => {
     expect(plan?.indexes).toEqual(expect.arrayContaining(['allocations_pkey', 'extensions_pkey', 'reservations_no_overlap_on_device']));
     const { allocations, done } = await readExtendFacts(store.prisma, named);
     expect([allocations.size, done.size]).toEqual([50, 50]);
-    expect([...allocations.values()].every(({ reservedFrom }) => reservedFrom !== null)).toBe(true);
+    expect([...allocations.values()].every(({ latestEnd }) => latestEnd !== null)).toBe(true);
   });
 
   test('those to be extended next are read through an index of their own, page after page', async () => {

@@ -123,6 +123,27 @@ describe('an allocation asked for with autoExtend', () => {
     expect(await sweep(50)).toEqual({ ...DONE, left: 1 });
   });
 
+  test('is extended up to the gap a reservation was booked with, though the gap is another one by now', async () => {
+    await addDevices(wired.store, alike(2));
+    const [ann, bea] = [await granted('ann'), await granted('bea')];
+    const [startsAt, endsAt] = [plus(ann.expiresAt, 20), plus(ann.expiresAt, 60)];
+    await wired.store.prisma.reservation.create({
+      data: {
+        id: randomUUID(),
+        userId: 'bob',
+        userTier: 'free',
+        status: 'confirmed',
+        deviceId: ann.deviceId,
+        startsAt,
+        endsAt,
+        blockedUntil: plus(endsAt.toISOString(), 10),
+      },
+    });
+    expect(await sweep()).toEqual({ ...DONE, extended: 2 });
+    expect(await rowOf(ann.allocationId)).toMatchObject({ expiresAt: plus(ann.expiresAt, 10) });
+    expect(await rowOf(bea.allocationId)).toMatchObject({ expiresAt: plus(bea.expiresAt, 60) });
+  });
+
   test('is not extended without balance', async () => {
     await addDevices(wired.store, alike(2));
     await granted('rich');
@@ -160,5 +181,27 @@ describe('an allocation asked for with autoExtend', () => {
       await wired.store.prisma.$executeRaw`DROP FUNCTION poison()`;
     }
     expect(await sweep()).toEqual({ ...DONE, extended: 1 });
+  });
+
+  test('that the database keeps from a reservation stops nobody else', async () => {
+    await addDevices(wired.store, alike(3));
+    const [ann, bea] = [await granted('ann'), await granted('bea')];
+    const [startsAt, endsAt] = [plus(ann.expiresAt, 10), plus(ann.expiresAt, 60)];
+    // Begun ahead of its time, as no code does: only the database looks at it.
+    await wired.store.prisma.reservation.create({
+      data: {
+        id: randomUUID(),
+        userId: 'bob',
+        userTier: 'free',
+        status: 'executing',
+        deviceId: ann.deviceId,
+        allocationId: bea.allocationId,
+        startsAt,
+        endsAt,
+        blockedUntil: endsAt,
+      },
+    });
+    expect(await sweep()).toEqual({ extended: 1, left: 0, failed: 1 });
+    expect(await rowOf(bea.allocationId)).toMatchObject({ extendCount: 1 });
   });
 });

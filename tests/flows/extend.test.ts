@@ -146,11 +146,11 @@ describe('an extension and a reservation of the same device at the same instant'
     }
   });
 
-  test('is possible up to the turnaround in front of it, and the refusal says until when', async () => {
+  test('is possible up to the gap it was booked with, and the refusal says until when', async () => {
     const [held] = await grantedMany(1);
     if (held === undefined) throw new Error('nothing granted');
-    const rules = { ...standard({ cooldownSeconds: 0 }), turnaroundSeconds: 120 };
-    expect(await reserveIfFree(held.deviceId, new Date(Date.parse(held.expiresAt) + 12 * 60_000))).toBe(true);
+    const rules = standard({ cooldownSeconds: 0 });
+    expect(await reserveIfFree(held.deviceId, new Date(Date.parse(held.expiresAt) + 12 * 60_000), 2)).toBe(true);
     const latestEnd = new Date(Date.parse(held.expiresAt) + 10 * 60_000).toISOString();
     const [late] = await extendGroup(wired.store, [asked(held.allocationId, { additionalMinutes: 11 })], rules);
     expect(late).toMatchObject({ status: 'refused', refusal: { code: 'RESERVED_BY_OTHER', details: { latestEnd } } });
@@ -158,13 +158,13 @@ describe('an extension and a reservation of the same device at the same instant'
   });
 
   /** Books a device as reservations do: the device first, then until when it is held. */
-  async function reserveIfFree(deviceId: string, startsAt: Date): Promise<boolean> {
+  async function reserveIfFree(deviceId: string, startsAt: Date, gapMinutes = 0): Promise<boolean> {
     return wired.store.transaction(async (tx) => {
       await tx.$queryRaw`SELECT FROM devices WHERE id = ${deviceId}::uuid FOR NO KEY UPDATE`;
       const booked = await tx.$executeRaw`
         INSERT INTO reservations (id, user_id, user_tier, device_id, status, starts_at, ends_at, blocked_until)
         SELECT gen_random_uuid(), gen_random_uuid()::text, 'free', ${deviceId}::uuid, 'confirmed', ${startsAt}::timestamptz,
-          ${startsAt}::timestamptz + interval '1 hour', ${startsAt}::timestamptz + interval '1 hour'
+          ${startsAt}::timestamptz + interval '1 hour', ${startsAt}::timestamptz + interval '1 hour' + make_interval(mins => ${gapMinutes}::int)
         WHERE NOT EXISTS (SELECT FROM allocations WHERE device_id = ${deviceId}::uuid AND status = 'allocated' AND expires_at > ${startsAt}::timestamptz)`;
       return booked === 1;
     });

@@ -9,7 +9,7 @@ export const MAINTENANCE = {
   retention: { allocationDays: 30, idempotencyHours: 24, outboxDays: 2, inboxDays: 30 },
   autoExtend: {
     balance: { balanceOf: async () => ({ kind: 'allowed', status: 'ok', balance: 100 }) },
-    rules: { policies: RENEWAL_POLICIES, turnaroundSeconds: 0, billingAllowOnError: true },
+    rules: { policies: RENEWAL_POLICIES, billingAllowOnError: true },
     leadSeconds: 120,
   },
   schedules: schedulesFor({ expiryTickSeconds: 1, cleanupTimeZone: 'UTC' }),

@@ -34,7 +34,7 @@ import { createTestDatabase } from './postgres.ts';
 import { createTestPrefix, redisUrl } from './redis.ts';
 
 /** What extensions are decided by unless a test says otherwise. */
-export const RENEWAL: RenewalRules = { policies: RENEWAL_POLICIES, turnaroundSeconds: 0, billingAllowOnError: true };
+export const RENEWAL: RenewalRules = { policies: RENEWAL_POLICIES, billingAllowOnError: true };
 
 /** Longest wait for an outcome on a busy machine, ms. */
 const PATIENCE_MS = 25_000;

@@ -69,7 +69,6 @@ async function start(life: Life, config: Config, logger: Logger): Promise<void> 
       balance,
       rules: {
         policies: config.RENEWAL_POLICIES,
-        turnaroundSeconds: Math.max(config.TURNAROUND_SECONDS, config.CLEANING_TIMEOUT),
         billingAllowOnError: config.BILLING_ALLOW_ON_ERROR,
         reserveFullTerm: config.BILLING_RESERVE_FULL_TERM,
       },
