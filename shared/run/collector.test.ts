@@ -65,6 +65,14 @@ describe('a collector', () => {
     expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled']);
   });
 
+  test('runs the items of a group one by one after a fault that may be of one, and fails that one', async () => {
+    const faulty = new Error('poisoned');
+    const run = (items: number[]) => (items.includes(2) ? Promise.reject(faulty) : Promise.resolve(items));
+    const { submit } = createCollector({ maxSize: 3, maxParallel: 1, run, isOfOne: (error) => error === faulty });
+    const results = await Promise.allSettled([submit(1), submit(2), submit(3)]);
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+  });
+
   test('fails a group that got the wrong number of answers', async () => {
     const { submit } = createCollector({ maxSize: 2, maxParallel: 1, run: () => Promise.resolve(['one']) });
     await expect(Promise.all([submit(1), submit(2)])).rejects.toThrow('a group of 2 got 1 answers');

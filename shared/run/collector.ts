@@ -13,11 +13,13 @@ export interface CollectorOptions<I, O> {
   readonly maxParallel: number;
   /** Works on a group; answers in the order of the items. */
   readonly run: (items: I[]) => Promise<O[]>;
+  /** Whether the fault of a group may be that of one item: the items are then run one by one. Left out: never. */
+  readonly isOfOne?: (error: unknown) => boolean;
   readonly onGroup?: (size: number, seconds: number) => void;
 }
 
 export interface Collector<I, O> {
-  /** Resolves with the item's own answer; rejects if its group fails as a whole. */
+  /** Resolves with the item's own answer; rejects if its group fails as a whole, or the item where it is run by itself. */
   submit(item: I): Promise<O>;
   /** Resolves when nothing is waiting or running. */
   drain(): Promise<void>;
@@ -27,7 +29,7 @@ export interface Collector<I, O> {
  * Gathers single items into groups without a timer: an idle collector starts at once, a busy one gathers what arrives
  * while `maxParallel` groups run. So a lone item never waits for company, and groups grow exactly as load does.
  */
-export function createCollector<I, O>({ maxSize, maxParallel, run, onGroup }: CollectorOptions<I, O>): Collector<I, O> {
+export function createCollector<I, O>({ maxSize, maxParallel, run, isOfOne, onGroup }: CollectorOptions<I, O>): Collector<I, O> {
   let waiting: Waiting<I, O>[] = [];
   let running = 0;
   let flushing = false;
@@ -64,12 +66,21 @@ export function createCollector<I, O>({ maxSize, maxParallel, run, onGroup }: Co
     try {
       answer(group, await run(group.map(({ item }) => item)));
     } catch (error) {
-      for (const { reject } of group) reject(error);
+      if (group.length > 1 && isOfOne?.(error) === true) for (const one of group) await runAlone(one);
+      else for (const { reject } of group) reject(error);
     } finally {
       running -= 1;
       onGroup?.(group.length, (performance.now() - began) / 1_000);
       if (waiting.length > 0) flushSoon();
       else if (running === 0) wakeDrainers();
+    }
+  }
+
+  async function runAlone(one: Waiting<I, O>): Promise<void> {
+    try {
+      answer([one], await run([one.item]));
+    } catch (error) {
+      one.reject(error);
     }
   }
 

@@ -202,6 +202,25 @@ describe('an extend job', () => {
     expect(await readInvariants(wired.store)).toEqual([]);
   });
 
+  test('of a faulty row stops none of those that were asked for at the same moment', async () => {
+    const allocationIds = (await grantedMany(3)).map(({ allocationId }) => allocationId);
+    const extendedBut = (left: string) => wired.store.prisma.extension.count({ where: { allocationId: { not: left } } });
+    const [, poisoned = ''] = allocationIds;
+    await wired.store.prisma.$executeRawUnsafe(`
+      CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS
+      $$ BEGIN IF NEW.id = '${poisoned}' THEN RAISE EXCEPTION 'poisoned'; END IF; RETURN NEW; END $$`);
+    await wired.store.prisma.$executeRaw`CREATE TRIGGER poisoned BEFORE UPDATE ON allocations FOR EACH ROW EXECUTE FUNCTION poison()`;
+    const extending = wired.extend({ allocationIds, additionalMinutes: 5 });
+    try {
+      await eventually(async () => expect(await extendedBut(poisoned)).toBe(2));
+    } finally {
+      await wired.store.prisma.$executeRaw`DROP TRIGGER poisoned ON allocations`;
+      await wired.store.prisma.$executeRaw`DROP FUNCTION poison()`;
+    }
+    expect((await extending).map(({ status }) => status)).toEqual(['extended', 'extended', 'extended']);
+    expect(await wired.store.prisma.extension.count()).toBe(3);
+  });
+
   test('without balance is refused, and billing is only asked where nothing else refuses', async () => {
     await addDevices(wired.store, alike(2));
     const poor = await granted('poor');

@@ -1,6 +1,7 @@
 import { EXTEND, extendPayload } from '../../queues/jobs/extend.ts';
 import { QUEUES } from '../../queues/names.ts';
 import type { BalanceFacts } from '../../shared/clients/balance-facts.ts';
+import { SchedulerError } from '../../shared/errors.ts';
 import type { RenewalRules } from '../../shared/renewal/decide-extend.ts';
 import type { ExtendResult, ProposedExtension } from '../../shared/renewal/plan-extends.ts';
 import { announce } from '../../shared/run/announce.ts';
@@ -32,6 +33,8 @@ export function startExtending(deps: ExtendingDependencies): QueueWorker {
       }
       return results;
     },
+    // What is no error of the catalogue is the fault of a row: it stops nobody else.
+    isOfOne: (error) => !(error instanceof SchedulerError),
     onGroup: (size, seconds) => {
       metrics.groupSize.observe({ group: 'extend' }, size);
       metrics.groupDuration.observe({ group: 'extend' }, seconds);
