@@ -1,3 +1,5 @@
+import { deadTopicOf } from '../consumed/topics.ts';
+import { answerEvent } from './event-effects.ts';
 import type { Store, Transaction } from './store.ts';
 import { translated } from './store-errors.ts';
 
@@ -36,7 +38,8 @@ export async function claimArrived(store: Store, olderThanSeconds: number, limit
     RETURNING a.event_id AS "eventId", a.topic, a.action`);
 }
 
-/** An event that was given up is not handed out again. */
-export async function forgetArrived(tx: Transaction, eventId: string): Promise<void> {
+/** Gives an event up: it is told to the dead letters with the reason, and not handed out again. */
+export async function giveUpEvent(tx: Transaction, { eventId, topic, action }: ArrivedEvent, reason: string): Promise<void> {
   await tx.$executeRaw`DELETE FROM arrived_events WHERE event_id = ${eventId}`;
+  await answerEvent(tx, deadTopicOf(topic), eventId, { consumedEventId: eventId, topic, action, reason });
 }

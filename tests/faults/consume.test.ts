@@ -6,6 +6,7 @@ import type { EventPayload } from '../../queues/jobs/event.ts';
 import { QUEUES } from '../../queues/names.ts';
 import { createProducer } from '../../queues/producer.ts';
 import { SchedulerError } from '../../shared/errors.ts';
+import { noteArrived } from '../../shared/store/arrived-events.ts';
 import type { Store } from '../../shared/store/store.ts';
 import { eventHandlers } from '../../workers/listener/handlers.ts';
 import { reconcile } from '../../workers/maintenance/reconcile.ts';
@@ -143,6 +144,30 @@ describe('an event', () => {
       PATIENCE_MS,
     );
     expect(await reviveEvents(parts)).toBe(0);
+    await queue.close();
+  });
+
+  test('that killed its workers is given up by the reconciler for good, though it had arrived', async () => {
+    const { store, redis, prefix, capacity, producer, metrics } = wired;
+    const event = { eventId: randomUUID(), topic: 'user.activated', action: { action: 'unblock-user', userId: someone() } } as const;
+    await noteArrived(store, event);
+    await producer.event(event);
+    const queue = new Queue(QUEUES.event, { connection: { url: redisUrl() }, prefix });
+    const worker = new Worker(
+      QUEUES.event,
+      async () => {
+        throw new UnrecoverableError('job stalled more than allowable limit');
+      },
+      { connection: { url: redisUrl() }, prefix },
+    );
+    await eventually(async () => expect(await queue.getFailedCount()).toBe(1), PATIENCE_MS);
+    await worker.close();
+    const parts = { store, redis, prefix, capacity, producer, metrics, logger: bench.deps.logger, graceSeconds: 0 };
+    for (const _round of [1, 2]) await reconcile(parts, new AbortController().signal);
+    expect(await store.prisma.arrivedEvent.count()).toBe(0);
+    expect(await queue.getJobCountByTypes('wait', 'active', 'delayed', 'failed')).toBe(0);
+    const letters = await store.prisma.outboxEntry.findMany({ where: { key: event.eventId } });
+    expect(letters).toMatchObject([{ topic: 'scheduler.users.failed', payload: { reason: 'job stalled more than allowable limit' } }]);
     await queue.close();
   });
 

@@ -1,11 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { EVENT, eventJob, eventPayload, GIVEN_UP } from '../../queues/jobs/event.ts';
 import type { ActionOf, ConsumedActionName } from '../../shared/consumed/action.ts';
-import { deadTopicOf } from '../../shared/consumed/topics.ts';
 import { messageOf, SchedulerError } from '../../shared/errors.ts';
 import { checked, type JobHandler } from '../../shared/run/queue-worker.ts';
-import { forgetArrived } from '../../shared/store/arrived-events.ts';
-import { answerEvent } from '../../shared/store/event-effects.ts';
+import { giveUpEvent } from '../../shared/store/arrived-events.ts';
 import { changeHealth, changeStatus, putDevice, settleDevice } from './change-device.ts';
 import { blockUser, clearArrears, countFailedPayment, limitUser, putInArrears, unblockUser, warnOfBalance } from './change-user.ts';
 import type { Consumed, EventParts, EventResult } from './event-parts.ts';
@@ -84,9 +82,6 @@ async function bury(
 ): Promise<never> {
   const reason = messageOf(error).slice(0, 1_000);
   logger.error({ eventId, topic, err: error }, 'an event of another service was given up after its last attempt');
-  await store.transaction(async (tx) => {
-    await forgetArrived(tx, eventId);
-    await answerEvent(tx, deadTopicOf(topic), eventId, { consumedEventId: eventId, topic, action, reason });
-  });
+  await store.transaction((tx) => giveUpEvent(tx, { eventId, topic, action }, reason));
   throw new Error(`${GIVEN_UP}${reason}`, { cause: error });
 }

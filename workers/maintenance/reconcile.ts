@@ -57,8 +57,8 @@ export interface Reconciled {
 
 /**
  * Repairs what a lost Redis or a killed process left behind: pending requests without a job are handed out again, oldest
- * first; requests past their deadline are ended; events without a job are handed out again; jobs of a client that failed before there was a row are tried again, and so are
- * events whose last attempt fell into an outage; devices say what their allocations say; reservations do not outlive their
+ * first; requests past their deadline are ended; events whose last attempt fell into an outage are tried again, and events without
+ * a job handed out again; jobs of a client that failed before there was a row are tried again; devices say what their allocations say; reservations do not outlive their
  * allocations; nobody holds a device that is out of service; use that was not reported is. Running a request twice changes
  * nothing, so a doubt is resolved by handing it out.
  */
@@ -71,9 +71,10 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
     handedOut += await handOutLost(parts, undecided);
     if (undecided.length < BATCH) break;
   }
+  // First who killed its workers is given up: handed out again it would go on killing them.
+  const eventsRevived = await reviveEvents(parts);
   const eventsHandedOut = await handOutEvents(parts);
   const jobsRevived = await reviveJobs(parts);
-  const eventsRevived = await reviveEvents(parts);
   const last = await lastResult(parts.store);
   const holds = await repairHolds(parts.store, checkedTo(last, 'holdsCheckedTo'), HOLDS);
   const { closed, freed } = await closeStuckReservations(parts.store, BATCH);

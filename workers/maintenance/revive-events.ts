@@ -1,9 +1,8 @@
 import type { FailedEvent } from '../../queues/jobs/event.ts';
 import type { Producer } from '../../queues/producer.ts';
-import { deadTopicOf } from '../../shared/consumed/topics.ts';
 import { SchedulerError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { answerEvent } from '../../shared/store/event-effects.ts';
+import { giveUpEvent } from '../../shared/store/arrived-events.ts';
 import type { Store } from '../../shared/store/store.ts';
 
 /** Failed events looked at in one run. */
@@ -47,8 +46,7 @@ async function enqueued(producer: Producer, { payload }: FailedEvent): Promise<b
 
 /** Told before the job is forgotten: whoever dies in between tells it twice, not never. */
 async function bury({ store, producer, logger }: ReviveParts, { payload, reason }: FailedEvent): Promise<void> {
-  const { eventId, topic, action } = payload;
-  logger.error({ eventId, topic, reason }, 'an event of another service was given up');
-  await store.transaction((tx) => answerEvent(tx, deadTopicOf(topic), eventId, { consumedEventId: eventId, topic, action, reason }));
+  logger.error({ eventId: payload.eventId, topic: payload.topic, reason }, 'an event of another service was given up');
+  await store.transaction((tx) => giveUpEvent(tx, payload, reason));
   await producer.dropEvent(payload);
 }
