@@ -61,11 +61,11 @@ describe('what is asked for', () => {
 });
 
 describe('the id of a user or tenant', () => {
-  test.each(['a', 'x'.repeat(128), '用户 1', "Robert'); --"])('may be %j', (id) => {
+  test.each(['a', 'x'.repeat(128), '用户 1', '📱', "Robert'); --"])('may be %j', (id) => {
     expect(partyId.parse(id)).toBe(id);
   });
 
-  test.each(['', 'x'.repeat(129), 'a\u0000b', 'line\nbreak', '\u007f', 7])('may not be %j', (id) => {
+  test.each(['', 'x'.repeat(129), 'a\u0000b', 'line\nbreak', '\u007f', 'a\ud800', 7])('may not be %j', (id) => {
     expect(partyId.safeParse(id).success).toBe(false);
   });
 });

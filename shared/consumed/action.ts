@@ -6,7 +6,14 @@ import { partyId } from '../allocation/party-id.ts';
 export const DEVICE_STATES = ['creating', 'idle', 'running', 'stopped', 'paused', 'maintenance', 'error', 'deleted'] as const;
 
 const deviceId = z.guid().transform((id) => id.toLowerCase());
-const text = z.string().min(1).max(200);
+/** Text that a database keeps: JSON may say more. */
+const textOf = (most: number) =>
+  z
+    .string()
+    .min(1)
+    .max(most)
+    .refine((said) => said.isWellFormed() && !said.includes('\u0000'), 'must be text without NUL or halves of characters');
+const text = textOf(200);
 const amount = z.int().min(1).max(2_147_483_647);
 const percent = z.number().min(0).max(100);
 /** A number, or its text: amounts of money come as either. */
@@ -31,8 +38,8 @@ const device = z.object({
   storageMB: amount,
   healthScore: percent.optional(),
   costPerHour: z.number().min(0).max(1e9).optional(),
-  androidVersion: z.string().min(1).max(50).optional(),
-  adbHost: z.string().min(1).max(255).optional(),
+  androidVersion: textOf(50).optional(),
+  adbHost: textOf(255).optional(),
   adbPort: z.int().min(1).max(65_535).optional(),
 });
 
@@ -69,7 +76,7 @@ export const consumedAction = z.discriminatedUnion('action', [
   z.object({
     action: z.literal('allocate-order'),
     sagaId: addressee,
-    orderId: z.string().min(1).max(200),
+    orderId: text,
     userId: partyId,
     durationMinutes: z.int().min(1).max(MAX_DURATION_MINUTES).optional(),
   }),

@@ -74,6 +74,7 @@ describe('a message', () => {
     };
     expect(idOf('user.activated', { userId: 'ann', eventId: 'e1' }, 'm1')).toBe('e1');
     expect(idOf('user.activated', { userId: 'ann' }, 'm1')).toBe('m1');
+    expect(idOf('user.activated', { userId: 'ann', eventId: '\ud800' }, 'm1')).toBe('m1');
     expect(idOf('user.activated', { userId: 'ann' })).toMatch(/^[0-9a-f]{64}$/);
     expect(idOf('user.activated', { userId: 'ann' })).toBe(idOf('user.activated', { userId: 'ann' }));
     expect(idOf('user.activated', { userId: 'ann' })).not.toBe(idOf('user.deleted', { userId: 'ann' }));
@@ -87,6 +88,10 @@ describe('a message', () => {
     ['with a state nobody knows', 'device.status_changed', { deviceId: DEVICE, status: 'asleep' }],
     ['of a device without a size', 'device.created', { deviceId: DEVICE }],
     ['addressed to no routing key', 'device.allocate.requested', { orderId: 'o 1', userId: 'ann' }],
+    ['named with a NUL', 'device.created', { deviceId: DEVICE, ...size, name: 'a\u0000b' }],
+    ['of an Android that is half a character', 'device.created', { deviceId: DEVICE, ...size, androidVersion: '\ud800' }],
+    ['of a user who is half a character', 'user.deleted', { userId: 'ann\udc00' }],
+    ['of an order that is half a character', 'device.allocate.requested', { sagaId: 's1', orderId: '\ud800', userId: 'ann' }],
     ['under a key nobody listens to', 'toString', {}],
     ['too large', 'user.deleted', { userId: 'ann', words: 'x'.repeat(300_000) }],
   ])('%s is malformed, and says why', (_what, topic, body) => {

@@ -54,7 +54,9 @@ function isBody(value: unknown): value is Body {
 }
 
 function idOf(...said: unknown[]): string | undefined {
-  return said.find((id): id is string => typeof id === 'string' && id.length >= 1 && id.length <= 200 && !id.includes('\u0000'));
+  return said.find(
+    (id): id is string => typeof id === 'string' && id.length >= 1 && id.length <= 200 && id.isWellFormed() && !id.includes('\u0000'),
+  );
 }
 
 function idOfContent(topic: string, content: Buffer): string {

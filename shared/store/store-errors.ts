@@ -61,6 +61,11 @@ export async function translated<T>(statement: Promise<T>): Promise<T> {
   }
 }
 
+/** Whether the database refuses what it was given, whoever gives it and however often (class 22, data exception). */
+export function isUnstorable(error: unknown): boolean {
+  return sqlStateOf(error)?.startsWith('22') ?? false;
+}
+
 /** The SQLSTATE anywhere in the chain of causes, or nothing. */
 export function sqlStateOf(error: unknown): string | undefined {
   for (const part of chainOf(error)) {

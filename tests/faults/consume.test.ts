@@ -92,6 +92,30 @@ describe('an event', () => {
     expect(second?.content.toString()).toBe('oh no');
   });
 
+  test('that no database can keep goes to the dead letters, and those behind it go on', async () => {
+    await bench.start();
+    const userId = someone();
+    const device = { deviceId: randomUUID(), name: 'a\u0000b', cpuCores: 1, memoryMB: 1, storageMB: 1 };
+    const sent = [
+      await bench.publish('device.created', device),
+      await bench.publish('device.allocate.requested', { sagaId: 's1', orderId: '\ud800', userId }),
+      await bench.publish('user.suspended', { userId: `${userId}\ud800` }),
+    ];
+    await bench.publish('billing.payment_failed', { userId });
+    await untilCounted(userId, 1);
+    const letters = await eventually(() => sent.map((id) => dead.find(id)), PATIENCE_MS);
+    for (const { properties } of letters) expect(properties.headers?.['x-reason']).toContain('halves of characters');
+  });
+
+  test('that the database refuses all the same goes to the dead letters with its reason', async () => {
+    const $executeRaw = () => wired.store.prisma.$executeRaw`SELECT ${'{"a":"\\u0000"}'}::jsonb`;
+    const prisma = Object.create(wired.store.prisma, { $executeRaw: { value: $executeRaw } });
+    await bench.start({ store: { ...wired.store, prisma } });
+    const refused = await bench.publish('user.activated', { userId: someone() });
+    const letter = await eventually(() => dead.find(refused), PATIENCE_MS);
+    expect(letter.properties.headers?.['x-reason']).toMatch(/unicode/i);
+  });
+
   test('whose effect fails twice is tried again after a pause, and has it once', async () => {
     await bench.start({ store: failing(2) });
     const userId = someone();

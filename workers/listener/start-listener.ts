@@ -4,11 +4,13 @@ import { QUEUES } from '../../queues/names.ts';
 import { type Consumer, type ConsumerOptions, startConsumer, type TakenMessage, type Taking } from '../../shared/broker/consumer.ts';
 import { readMessage } from '../../shared/consumed/read-message.ts';
 import { CONSUMED_QUEUES, topicsOf } from '../../shared/consumed/topics.ts';
+import { messageOf } from '../../shared/errors.ts';
 import { faultPoint } from '../../shared/fault-point.ts';
 import type { Metrics } from '../../shared/metrics.ts';
 import { type QueueWorker, startQueueWorker, type WorkerTiming } from '../../shared/run/queue-worker.ts';
 import type { RedisAddress } from '../../shared/run/redis.ts';
 import { noteArrived } from '../../shared/store/arrived-events.ts';
+import { isUnstorable } from '../../shared/store/store-errors.ts';
 import { somebodyWaits, unpark } from '../../shared/store/unpark.ts';
 import type { EventParts } from './event-parts.ts';
 import { eventHandlers } from './handlers.ts';
@@ -80,7 +82,12 @@ async function enqueue({ store, producer }: Pick<EventParts, 'store' | 'producer
   const read = readMessage(message);
   if (read.kind === 'malformed') return read;
   const event = { eventId: read.eventId, topic: message.topic, action: read.action };
-  await noteArrived(store, event);
+  try {
+    await noteArrived(store, event);
+  } catch (error) {
+    if (isUnstorable(error)) return { kind: 'malformed', reason: messageOf(error) };
+    throw error;
+  }
   faultPoint('consume.1');
   await producer.event(event);
   faultPoint('consume.2');
