@@ -6,6 +6,7 @@ import type { Metrics } from '../metrics.ts';
 import { type SpanStart, spanned } from '../spans.ts';
 import { type Backoff, backoffDelay } from './backoff.ts';
 import { type BrokerConnection, openBrokerConnection } from './connection.ts';
+import { type DeadLetters, openDeadLetters } from './dead-letters.ts';
 import { withDeadline } from './deadline.ts';
 import { SupervisedChannel } from './supervised-channel.ts';
 
@@ -43,6 +44,8 @@ export interface ConsumerOptions {
   readonly backoff?: Backoff;
   /** Pause before a message that could not be kept is tried again. */
   readonly again?: Backoff;
+  /** Longest wait for RabbitMQ to confirm a dead letter while it takes messages. */
+  readonly confirmTimeoutMs?: number;
 }
 
 /** A running consumer. */
@@ -53,10 +56,8 @@ export interface Consumer {
   close(): Promise<void>;
 }
 
-/** Where what nobody could take is kept for people to look at. */
-export const DEAD_QUEUE = 'scheduler.dead';
-
 const AGAIN: Backoff = { baseMs: 200, maxMs: 10_000 };
+const CONFIRM_TIMEOUT_MS = 10_000;
 const CLOSE_DEADLINE_MS = 5_000;
 
 /** Starts listening. Returns at once: RabbitMQ may come up later. */
@@ -75,8 +76,8 @@ class SupervisedConsumer implements Consumer {
   readonly #closing = new AbortController();
   readonly #inHand = new Set<Promise<void>>();
   #tags: string[] = [];
-  /** Whether the last message could not be kept: said once, not for each of a flood. */
-  #stuck = false;
+  /** Whether the last message could not be kept, or buried: said once, not for each of a flood. */
+  readonly #stuck = { keep: false, bury: false };
 
   constructor(connection: BrokerConnection, options: ConsumerOptions) {
     this.#options = options;
@@ -114,75 +115,84 @@ class SupervisedConsumer implements Consumer {
   }
 
   async #prepare(channel: ConfirmChannel): Promise<void> {
-    const { queues, prefetch, exchange = EVENT_EXCHANGE } = this.#options;
+    const { queues, prefetch, exchange = EVENT_EXCHANGE, confirmTimeoutMs = CONFIRM_TIMEOUT_MS } = this.#options;
     await channel.assertExchange(exchange, 'topic', { durable: true });
     await channel.assertExchange(DEAD_LETTER_EXCHANGE, 'topic', { durable: true });
-    await channel.assertQueue(DEAD_QUEUE, { durable: true });
+    const deadLetters = openDeadLetters(channel, confirmTimeoutMs, () => this.#connection.isBlocked);
     await channel.prefetch(prefetch);
     for (const { name, topics } of queues) {
-      const deadLetters = { 'x-dead-letter-exchange': DEAD_LETTER_EXCHANGE, 'x-dead-letter-routing-key': `${name}.failed` };
-      await channel.assertQueue(name, { durable: true, arguments: deadLetters });
-      await channel.bindQueue(DEAD_QUEUE, DEAD_LETTER_EXCHANGE, `${name}.failed`);
+      const refused = { 'x-dead-letter-exchange': DEAD_LETTER_EXCHANGE, 'x-dead-letter-routing-key': `${name}.failed` };
+      await channel.assertQueue(name, { durable: true, arguments: refused });
+      await deadLetters.bind(name);
       for (const topic of topics) await channel.bindQueue(name, exchange, topic);
     }
+    const door = { channel, deadLetters };
     const tags = await Promise.all(
-      queues.map(({ name }) => channel.consume(name, (message) => message !== null && this.#onMessage(channel, name, message))),
+      queues.map(({ name }) => channel.consume(name, (message) => message !== null && this.#onMessage(door, name, message))),
     );
     this.#tags = tags.map(({ consumerTag }) => consumerTag);
   }
 
-  #onMessage(channel: ConfirmChannel, queue: string, message: ConsumeMessage): void {
-    const work = this.#handle(channel, queue, message).finally(() => this.#inHand.delete(work));
+  #onMessage(door: Door, queue: string, message: ConsumeMessage): void {
+    const work = this.#handle(door, queue, message).finally(() => this.#inHand.delete(work));
     this.#inHand.add(work);
   }
 
-  async #handle(channel: ConfirmChannel, queue: string, message: ConsumeMessage): Promise<void> {
-    const { logger } = this.#options;
+  async #handle({ channel, deadLetters }: Door, queue: string, message: ConsumeMessage): Promise<void> {
+    const { take, logger, metrics } = this.#options;
+    const topic = message.fields.routingKey;
     try {
       const taking = await spanned(
         () => spanOf(queue, message),
-        () => this.#keep(channel, message),
+        () => this.#insist(channel, { what: 'keep', topic }, () => take(takenMessage(message))),
       );
-      if (taking === undefined) return;
-      if (taking.kind === 'malformed') await bury(channel, queue, message, taking.reason);
-      if (taking.kind === 'malformed')
-        logger.warn({ queue, topic: message.fields.routingKey, reason: taking.reason }, 'an event that cannot be read');
+      if (taking.kind === 'malformed') {
+        logger.warn({ queue, topic, reason: taking.reason }, 'an event that cannot be read');
+        await this.#insist(channel, { what: 'bury', topic }, () => deadLetters.bury(queue, message, taking.reason));
+      }
       channel.ack(message);
-      this.#options.metrics.eventsConsumed.inc({ queue, outcome: taking.kind });
+      metrics.eventsConsumed.inc({ queue, outcome: taking.kind });
     } catch (error) {
-      // The channel has ended: RabbitMQ hands the message out again.
+      // The channel has ended, or we end: RabbitMQ hands the message out again.
       logger.debug({ err: error, queue }, 'a message is left to be delivered again');
     }
   }
 
-  /** Tries until the message is kept; undefined when there is no use in it any more, because its channel has ended. */
-  async #keep(channel: ConfirmChannel, message: ConsumeMessage): Promise<Taking | undefined> {
-    const { take, logger, again = AGAIN } = this.#options;
-    const taken = takenMessage(message);
+  /** Tries until it is done. Rejects when there is no use in it any more, because the channel has ended or we do. */
+  async #insist<T>(channel: ConfirmChannel, { what, topic }: Doing, work: () => Promise<T>): Promise<T> {
+    const { logger, again = AGAIN } = this.#options;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        const taking = await take(taken);
-        this.#stuck = false;
-        return taking;
+        const result = await work();
+        this.#stuck[what] = false;
+        return result;
       } catch (error) {
-        const level = this.#stuck ? 'debug' : 'warn';
-        this.#stuck = true;
-        logger[level]({ err: error, topic: taken.topic }, 'events cannot be kept at the moment, they are tried again');
+        const level = this.#stuck[what] ? 'debug' : 'warn';
+        this.#stuck[what] = true;
+        logger[level]({ err: error, topic }, STUCK[what]);
       }
       await pause(backoffDelay(attempt, again), undefined, { signal: this.#closing.signal });
-      if (this.#channel.current !== channel) return undefined;
+      if (this.#channel.current !== channel) throw new Error('the channel has ended');
     }
   }
 }
 
-/** To the dead letters, with the reason; resolves when RabbitMQ has it. */
-async function bury(channel: ConfirmChannel, queue: string, message: ConsumeMessage, reason: string): Promise<void> {
-  const { messageId, contentType, headers } = message.properties;
-  const said = { ...headers, 'x-reason': reason, 'x-original-routing-key': message.fields.routingKey };
-  const options = { persistent: true, messageId, contentType, headers: said };
-  channel.publish(DEAD_LETTER_EXCHANGE, `${queue}.failed`, message.content, options);
-  await channel.waitForConfirms();
+/** Where a message came in, and where it goes if nobody can take it. */
+interface Door {
+  readonly channel: ConfirmChannel;
+  readonly deadLetters: DeadLetters;
 }
+
+/** What is done with a message of a routing key. */
+interface Doing {
+  readonly what: keyof typeof STUCK;
+  readonly topic: string;
+}
+
+const STUCK = {
+  keep: 'events cannot be kept at the moment, they are tried again',
+  bury: 'dead letters cannot be written at the moment, they are tried again',
+} as const;
 
 function spanOf(queue: string, { fields, properties }: ConsumeMessage): SpanStart {
   const said: unknown = properties.headers?.['traceparent'];

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { type Channel, connect } from 'amqplib';
 import { Queue, UnrecoverableError, Worker } from 'bullmq';
 import { createCapacitySignal } from '../../queues/capacity-signal.ts';
 import type { EventPayload } from '../../queues/jobs/event.ts';
@@ -14,6 +15,7 @@ import { reviveEvents } from '../../workers/maintenance/revive-events.ts';
 import { type EventListener, listenToEvents } from '../support/event-listener.ts';
 import { eventually } from '../support/eventually.ts';
 import { type ListenerBench, openListenerBench } from '../support/listener-bench.ts';
+import { metricValue } from '../support/neighbours.ts';
 import { rabbitmqUrl } from '../support/rabbitmq.ts';
 import { redisUrl } from '../support/redis.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
@@ -47,6 +49,21 @@ async function untilCounted(userId: string, failures: number): Promise<void> {
     async () => expect(await wired.store.prisma.user.findUnique({ where: { id: userId } })).toMatchObject({ paymentFailures: failures }),
     PATIENCE_MS,
   );
+}
+
+/** Waits until an event that cannot be read is acknowledged. */
+async function untilBuried(): Promise<void> {
+  const buried = { queue: `${bench.queuePrefix}.billing`, outcome: 'malformed' };
+  await eventually(async () => expect(await metricValue(wired.metrics, 'scheduler_events_consumed_total', buried)).toBe(1), PATIENCE_MS);
+}
+
+async function withChannel(work: (channel: Channel) => Promise<void>): Promise<void> {
+  const connection = await connect(rabbitmqUrl());
+  try {
+    await work(await connection.createChannel());
+  } finally {
+    await connection.close();
+  }
 }
 
 /** A store whose transactions fail so many times first. */
@@ -90,6 +107,39 @@ describe('an event', () => {
     expect(first?.properties.headers?.['x-original-routing-key']).toBe('billing.payment_failed');
     expect(second?.properties.headers?.['x-reason']).toBe('the body is no JSON object');
     expect(second?.content.toString()).toBe('oh no');
+  });
+
+  test('that cannot be read is in the dead letters though their queue was bound to nothing for a while', async () => {
+    await bench.start();
+    await dead.close();
+    dead = await listenToEvents('nothing.of.it', {}, 'cloudphone.dlx');
+    const key = `${bench.queuePrefix}.billing.failed`;
+    await withChannel(async (channel) => {
+      await channel.unbindQueue('scheduler.dead', 'cloudphone.dlx', key);
+      const malformed = await bench.publish('billing.payment_failed', { amount: 5 });
+      await untilBuried();
+      const found: unknown[] = [];
+      for (let letter = await channel.get('scheduler.dead'); letter !== false; letter = await channel.get('scheduler.dead'))
+        if (letter.fields.routingKey === key) found.push(letter.properties.messageId);
+      expect(found).toEqual([malformed]);
+    });
+  });
+
+  test('that cannot be read is kept while the dead letters take none, those behind it go on, and is there later', async () => {
+    await bench.start();
+    const userId = someone();
+    await withChannel(async (channel) => {
+      const { queue } = await channel.assertQueue('', { exclusive: true, arguments: { 'x-max-length': 0, 'x-overflow': 'reject-publish' } });
+      await channel.bindQueue(queue, 'cloudphone.dlx', `${bench.queuePrefix}.#`);
+      const malformed = await bench.publish('billing.payment_failed', { amount: 5 });
+      // Refused, and sent again.
+      await eventually(() => expect(dead.arrived.length).toBeGreaterThan(2), PATIENCE_MS);
+      await bench.publish('billing.payment_failed', { userId });
+      await untilCounted(userId, 1);
+      await channel.deleteQueue(queue);
+      await untilBuried();
+      expect(new Set(dead.arrived.map(({ properties }) => properties.messageId))).toEqual(new Set([malformed]));
+    });
   });
 
   test('that no database can keep goes to the dead letters, and those behind it go on', async () => {

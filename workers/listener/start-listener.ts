@@ -19,7 +19,7 @@ import { eventHandlers } from './handlers.ts';
 export interface ListenerDependencies extends Omit<EventParts, 'capacity'> {
   readonly redisAddress: RedisAddress;
   readonly metrics: Metrics;
-  readonly broker: Pick<ConsumerOptions, 'url' | 'exchange' | 'backoff' | 'again'>;
+  readonly broker: Pick<ConsumerOptions, 'url' | 'exchange' | 'backoff' | 'again' | 'confirmTimeoutMs'>;
   /** Start of the names of our queues in RabbitMQ; `scheduler` unless a test has a corner of its own. */
   readonly queuePrefix?: string;
   readonly timing?: Partial<WorkerTiming>;
