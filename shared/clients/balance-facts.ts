@@ -30,7 +30,7 @@ export interface BalanceFactsDeps {
 export interface BalanceFacts {
   /** Never rejects: an outage is a fact. */
   balanceOf(userId: string, context: CallContext): Promise<BalanceFact>;
-  /** To be called when the balance is known to have changed. Rejects if Redis is away. */
+  /** To be called when the balance is known to have changed. Rejects with QUEUE_UNAVAILABLE if Redis is away. */
   forget(userId: string): Promise<void>;
 }
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Cluster, Redis } from 'ioredis';
-import { messageOf } from '../errors.ts';
+import { messageOf, SchedulerError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
 import type { BatchReader } from './batch-reader.ts';
@@ -40,7 +40,11 @@ export interface Cached<T> {
   read(id: string, waitMs: number, fetch: Fetch<T>): Promise<T | undefined>;
   /** The last value worth keeping, however old. */
   lastKnown(id: string): Promise<T | undefined>;
-  /** Drops the value, `entirely` what is remembered for outages too; one being fetched at the moment is not stored. */
+  /**
+   * Drops the value, `entirely` what is remembered for outages too; one being fetched at the moment is not stored.
+   *
+   * @throws SchedulerError QUEUE_UNAVAILABLE if Redis is away
+   */
   forget(id: string, entirely?: boolean): Promise<void>;
 }
 
@@ -162,7 +166,11 @@ export function createCached<T>(options: CachedOptions<T>): Cached<T> {
     lastKnown: (id) => orMiss(look(keyOf('last', id))),
     async forget(id, entirely = false) {
       flights.delete(id);
-      await redis.del(keyOf('fresh', id), keyOf('lock', id), ...(entirely ? [keyOf('last', id)] : []));
+      try {
+        await redis.del(keyOf('fresh', id), keyOf('lock', id), ...(entirely ? [keyOf('last', id)] : []));
+      } catch (error) {
+        throw new SchedulerError('QUEUE_UNAVAILABLE', { cause: error, retryAfter: 1 });
+      }
     },
   };
 }

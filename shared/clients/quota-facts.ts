@@ -27,7 +27,7 @@ export interface QuotaFactsDeps {
 export interface QuotaFacts {
   /** Never rejects: an outage is a fact. A hit costs a share of one `MGET`. */
   quotaOf(userId: string, context: CallContext): Promise<QuotaFact>;
-  /** To be called when the quota is known to have changed. Rejects if Redis is away. */
+  /** To be called when the quota is known to have changed. Rejects with QUEUE_UNAVAILABLE if Redis is away. */
   forget(userId: string): Promise<void>;
 }
 
@@ -58,7 +58,8 @@ export function createQuotaFacts(deps: QuotaFactsDeps): QuotaFacts {
       if (quota.kind === 'unavailable') return onOutage(userId, quota.reason);
       return quota.kind === 'known' ? { kind: 'known', quota: quota.quota, stale: false } : quota;
     },
-    forget: cached.forget,
+    // What was known before must not come back on an outage either: whoever was given less would keep more.
+    forget: (userId) => cached.forget(userId, true),
   };
 }
 

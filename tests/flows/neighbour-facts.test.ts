@@ -142,15 +142,17 @@ describe('the quota of a user', () => {
     await eventually(async () => expect(await processes[0]?.quotaOf('u5', CONTEXT)).toMatchObject({ kind: 'known' }));
   });
 
-  test('is the last known one on an outage, marked as such, where that is wanted', async () => {
+  test('is the last known one on an outage, marked as such, where that is wanted; not when it has changed', async () => {
     users.control.setQuota('u6', { limits: { maxDevices: 4 } });
     const process = openProcess({ lastKnownOnError: true });
     await process.quotaOf('u6', CONTEXT);
-    await process.forget('u6');
+    await process.redis.del(`${space.prefix}:cache:quota:fresh:u6`);
     users.control.fail({ kind: 'malformed' });
     expect(await process.quotaOf('u6', CONTEXT)).toMatchObject({ kind: 'known', stale: true, quota: { limits: { maxDevices: 4 } } });
     expect(await openProcess({ lastKnownOnError: false }).quotaOf('u6', CONTEXT)).toMatchObject({ kind: 'unavailable' });
     expect(await process.quotaOf('never seen', CONTEXT)).toMatchObject({ kind: 'unavailable' });
+    await process.forget('u6');
+    expect(await process.quotaOf('u6', CONTEXT)).toMatchObject({ kind: 'unavailable' });
   });
 
   test('is not waited for longer than the caller has, whoever is fetching', async () => {
@@ -171,7 +173,7 @@ describe('the quota of a user', () => {
     const process = openProcess({ redis: openRedis(NO_REDIS), lastKnownOnError: true });
     expect(await process.quotaOf('u9', CONTEXT)).toMatchObject({ kind: 'known' });
     expect(await metricValue(process.caller.metrics, CACHE, { cache: 'quota', result: 'error' })).toBeGreaterThan(0);
-    await expect(process.forget('u9')).rejects.toThrow();
+    await expect(process.forget('u9')).rejects.toMatchObject({ code: 'QUEUE_UNAVAILABLE' });
   });
 
   test.each(['no JSON', '7', '{}', '{"kind":"known"}', '{"kind":"known","quota":{}}', '{"kind":"unavailable"}', '{"kind":"odd"}'])(

@@ -19,7 +19,7 @@ export interface EventParts {
   readonly prefix: string;
   readonly producer: Producer;
   readonly capacity: CapacitySignal;
-  /** Drop what is cached of a user. Reject if Redis is away. */
+  /** Drop what is cached of a user. Reject with QUEUE_UNAVAILABLE if Redis is away. */
   readonly forgetQuota: (userId: string) => Promise<void>;
   readonly forgetBalance: (userId: string) => Promise<void>;
   readonly ending: Ending;
