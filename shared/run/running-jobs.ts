@@ -1,6 +1,9 @@
 import type { Histogram } from 'prom-client';
 import type { Logger } from '../logger.ts';
 
+/** How the reason of a job begins that took longer than its deadline. */
+export const OVERRAN = 'the job took longer than';
+
 /** What is needed of a BullMQ job. */
 interface JobLike {
   readonly id?: string | undefined;
@@ -84,7 +87,7 @@ export function createRunningJobs({
     const now = performance.now();
     for (const job of running) {
       if (now - job.began < deadlineMs) continue;
-      fail(job, new Error(`the job took longer than ${deadlineMs} ms`));
+      fail(job, new Error(`${OVERRAN} ${deadlineMs} ms`));
     }
   }
 

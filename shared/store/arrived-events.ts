@@ -1,5 +1,4 @@
 import { deadTopicOf } from '../consumed/topics.ts';
-import { answerEvent } from './event-effects.ts';
 import type { Store, Transaction } from './store.ts';
 import { translated } from './store-errors.ts';
 
@@ -38,8 +37,13 @@ export async function claimArrived(store: Store, olderThanSeconds: number, limit
     RETURNING a.event_id AS "eventId", a.topic, a.action`);
 }
 
-/** Gives an event up: it is told to the dead letters with the reason, and not handed out again. */
+/**
+ * Gives an event up: it is told to the dead letters with the reason, and not handed out again. Whoever dies before its job says so
+ * tells it twice, under the same id.
+ */
 export async function giveUpEvent(tx: Transaction, { eventId, topic, action }: ArrivedEvent, reason: string): Promise<void> {
   await tx.$executeRaw`DELETE FROM arrived_events WHERE event_id = ${eventId}`;
-  await answerEvent(tx, deadTopicOf(topic), eventId, { consumedEventId: eventId, topic, action, reason });
+  const letter = JSON.stringify({ consumedEventId: eventId, topic, action, reason });
+  await tx.$executeRaw`INSERT INTO outbox (event_id, channel, topic, key, payload)
+    VALUES (md5(${`given up: ${eventId}`})::uuid, 'event', ${deadTopicOf(topic)}, ${eventId}, ${letter}::jsonb)`;
 }

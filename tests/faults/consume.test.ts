@@ -79,11 +79,11 @@ function failing(times: number, error: Error = new SchedulerError('STORE_UNAVAIL
 }
 
 /** The handler of events on a store, giving up after three attempts, as it is called for an attempt. */
-function attemptOn(store: Store) {
+function attemptOn(store: Store, signal = new AbortController().signal) {
   const { redis, prefix, logger } = bench.deps;
   const capacity = createCapacitySignal({ redis, prefix, waits: async () => false, unpark: async () => [], logger });
   const handlers = eventHandlers({ ...bench.deps, capacity, store }, 3, 1);
-  const context = { id: '1', name: 'event', signal: new AbortController().signal };
+  const context = { id: '1', name: 'event', signal };
   return async (payload: EventPayload, attempt: number) => {
     try {
       return await handlers.event(payload, { ...context, attempt });
@@ -176,11 +176,22 @@ describe('an event', () => {
 
   test('that fails in its last attempt is told to the dead letters with the reason', async () => {
     const payload = { eventId: randomUUID(), topic: 'user.activated', action: { action: 'unblock-user', userId: someone() } } as const;
-    await expect(attemptOn(failing(1, new Error('no such thing')))(payload, 3)).rejects.toThrow('given up: no such thing');
+    const attempt = () => attemptOn(failing(1, new Error('no such thing')))(payload, 3);
+    await expect(attempt()).rejects.toThrow('given up: no such thing');
     const row = await wired.store.prisma.outboxEntry.findFirstOrThrow({ where: { topic: 'scheduler.users.failed' } });
     expect(row).toMatchObject({ channel: 'event', key: payload.eventId, payload: { topic: 'user.activated', action: payload.action } });
     expect(row.payload).toMatchObject({ reason: 'no such thing' });
     expect(await wired.store.prisma.inboxEntry.count({ where: { eventId: payload.eventId } })).toBe(0);
+    // As when its worker died before the job could fail.
+    await expect(attempt()).rejects.toThrow('given up: no such thing');
+    const letters = await wired.store.prisma.outboxEntry.findMany({ where: { key: payload.eventId } });
+    expect(letters.map(({ eventId }) => eventId)).toEqual([row.eventId, row.eventId]);
+  });
+
+  test('whose last attempt is called off is no dead letter of its handler', async () => {
+    const payload = { eventId: randomUUID(), topic: 'user.activated', action: { action: 'unblock-user', userId: someone() } } as const;
+    await expect(attemptOn(failing(1, new Error('called off')), AbortSignal.abort())(payload, 3)).rejects.toThrow(/^called off$/);
+    expect(await wired.store.prisma.outboxEntry.count()).toBe(0);
   });
 
   test('whose last attempt falls into an outage is no dead letter', async () => {
@@ -221,7 +232,10 @@ describe('an event', () => {
     await queue.close();
   });
 
-  test('that killed its workers is given up by the reconciler for good, though it had arrived', async () => {
+  test.each([
+    ['killed its workers', 'job stalled more than allowable limit'],
+    ['outran its deadline to the last', 'the job took longer than 30000 ms'],
+  ])('that %s is given up by the reconciler for good, though it had arrived', async (_what, reason) => {
     const { store, redis, prefix, capacity, producer, metrics } = wired;
     const event = { eventId: randomUUID(), topic: 'user.activated', action: { action: 'unblock-user', userId: someone() } } as const;
     await noteArrived(store, event);
@@ -230,7 +244,7 @@ describe('an event', () => {
     const worker = new Worker(
       QUEUES.event,
       async () => {
-        throw new UnrecoverableError('job stalled more than allowable limit');
+        throw new UnrecoverableError(reason);
       },
       { connection: { url: redisUrl() }, prefix },
     );
@@ -241,7 +255,7 @@ describe('an event', () => {
     expect(await store.prisma.arrivedEvent.count()).toBe(0);
     expect(await queue.getJobCountByTypes('wait', 'active', 'delayed', 'failed')).toBe(0);
     const letters = await store.prisma.outboxEntry.findMany({ where: { key: event.eventId } });
-    expect(letters).toMatchObject([{ topic: 'scheduler.users.failed', payload: { reason: 'job stalled more than allowable limit' } }]);
+    expect(letters).toMatchObject([{ topic: 'scheduler.users.failed', payload: { reason } }]);
     await queue.close();
   });
 

@@ -51,6 +51,8 @@ export function eventHandlers(
       try {
         return await handlerOf(action.action)(parts, { event, action }, signal);
       } catch (error) {
+        // Its time is over, or ours: the job has failed already, and the reconciler looks after it.
+        if (signal.aborted) throw error;
         if (isOutage(error)) await pause(Math.min(LONGEST_HOLD_MS, holdMs * 2 ** (attempt - 1)), undefined, { signal });
         else if (attempt >= attempts) return bury(parts, event, action, error);
         throw error;
