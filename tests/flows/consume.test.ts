@@ -438,6 +438,18 @@ describe('an order', () => {
     expect(await malformedEvents(wired.store)).toEqual([]);
   });
 
+  test('that is sent again under another id gets the same device and the same answer; another user nothing of it', async () => {
+    await addDevices(wired.store, alike(3));
+    const [sagaId, userId, other] = [randomUUID(), someone(), someone()];
+    for (const asker of [userId, userId, other]) await say('device.allocate.requested', { sagaId, orderId: 'o1', userId: asker });
+    const [held, ...more] = await db().allocation.findMany({ where: { userId } });
+    expect(more).toEqual([]);
+    const rows = await db().outboxEntry.findMany({ where: { topic: `device.allocate.${sagaId}` }, orderBy: { id: 'asc' } });
+    const answer = expect.objectContaining({ userId, success: true, deviceId: held?.deviceId });
+    expect(rows.map(({ payload }) => payload)).toEqual([answer, answer, expect.objectContaining({ userId: other, success: true })]);
+    expect(await db().allocation.count({ where: { userId: other } })).toBe(1);
+  });
+
   test('of somebody who may not have one is told why', async () => {
     const [sagaId, userId] = [randomUUID(), someone()];
     wired.users.control.setQuota(userId, 'none');

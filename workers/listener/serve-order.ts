@@ -20,7 +20,7 @@ export async function allocateOrder(
   { event, action }: Consumed<'allocate-order'>,
   signal: AbortSignal,
 ): Promise<EventResult> {
-  const request = requestOf(event.eventId, action);
+  const request = requestOf(action);
   const inserted = await insertRequest(parts.store, request);
   if (inserted !== undefined) await parts.producer.allocateAgain([{ ...request, ...inserted, createdAt: new Date() }]);
   const decided = await decisionOf(parts, request.requestId, signal);
@@ -35,9 +35,10 @@ export async function allocateOrder(
   });
 }
 
-function requestOf(eventId: string, { userId, durationMinutes }: Consumed<'allocate-order'>['action']): NewRequest {
+/** One a saga, however often and under whichever ids it is sent. */
+function requestOf({ sagaId, orderId, userId, durationMinutes }: Consumed<'allocate-order'>['action']): NewRequest {
   const asked = askedAllocation.parse(durationMinutes === undefined ? {} : { durationMinutes });
-  const requestId = requestIdOf(`order:${eventId}`);
+  const requestId = requestIdOf(`order:${JSON.stringify([sagaId, orderId, userId])}`);
   const traceId = traceNow({ requestId: undefined, traceId: undefined }) || undefined;
   return { requestId, caller: 'service:orders', source: 'event', userId, tenantId: undefined, tier: 'standard', asked, traceId };
 }
