@@ -43,8 +43,11 @@ const device = z.object({
   adbPort: z.int().min(1).max(65_535).optional(),
 });
 
-/** A part of a routing key: what an answer is addressed to. */
-const addressee = z.string().regex(/^[\w-]{1,100}$/);
+/** A part of a routing key: what an answer is addressed to. Not to where we would read it as an order. */
+const addressee = z
+  .string()
+  .regex(/^[\w-]{1,100}$/)
+  .refine((saga) => saga !== 'requested', 'is where orders are sent to');
 
 /** How a device out of service was said until 0.1: jobs and dead letters of that time ask for what a change of status does now. */
 const takeDeviceOut = z

@@ -92,6 +92,8 @@ describe('a message', () => {
     ['of an Android that is half a character', 'device.created', { deviceId: DEVICE, ...size, androidVersion: '\ud800' }],
     ['of a user who is half a character', 'user.deleted', { userId: 'ann\udc00' }],
     ['of an order that is half a character', 'device.allocate.requested', { sagaId: 's1', orderId: '\ud800', userId: 'ann' }],
+    ['answered where orders are sent to', 'device.allocate.requested', { sagaId: 'requested', orderId: 'o1', userId: 'ann' }],
+    ['answered where orders are sent to, by its order', 'device.allocate.requested', { orderId: 'requested', userId: 'ann' }],
     ['under a key nobody listens to', 'toString', {}],
     ['too large', 'user.deleted', { userId: 'ann', words: 'x'.repeat(300_000) }],
   ])('%s is malformed, and says why', (_what, topic, body) => {
