@@ -23,7 +23,13 @@ const money = z
   .nullish()
   .transform((value) => value ?? null);
 
-/** A device with all that is needed to give it away. */
+/** How many devices a user may have at most; missing and negative say: as many as they like. */
+const limit = z
+  .int()
+  .nullish()
+  .transform((most) => (most == null || most < 0 ? null : most));
+
+/** A device as it is described: its size, and what else is said of it. */
 const device = z.object({
   id: deviceId,
   name: text,
@@ -71,7 +77,7 @@ export const consumedAction = z.discriminatedUnion('action', [
   }),
   z.object({ action: z.literal('block-user'), userId: partyId, state: z.enum(['suspended', 'deleted']) }),
   z.object({ action: z.literal('unblock-user'), userId: partyId }),
-  z.object({ action: z.literal('limit-user'), userId: partyId, maxDevices: z.int().min(0).nullable() }),
+  z.object({ action: z.literal('limit-user'), userId: partyId, maxDevices: limit }),
   z.object({ action: z.literal('count-failed-payment'), userId: partyId, amount: money }),
   z.object({ action: z.literal('put-in-arrears'), userId: partyId, overdueAmount: money, overdueDays: money }),
   z.object({ action: z.literal('warn-of-balance'), userId: partyId, currentBalance: money }),

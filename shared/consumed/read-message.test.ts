@@ -35,6 +35,7 @@ const SAID: readonly (readonly [topic: string, body: Record<string, unknown>, ac
   ['user.activated', { userId: 'ann' }, { action: 'unblock-user', userId: 'ann' }],
   ['user.quota_updated', { userId: 'ann', newQuota: { maxDevices: 2 } }, { action: 'limit-user', userId: 'ann', maxDevices: 2 }],
   ['quota.updated', { userId: 'ann', limits: { maxDevices: 3 } }, { action: 'limit-user', userId: 'ann', maxDevices: 3 }],
+  ['quota.updated', { userId: 'ann', limits: { maxDevices: -1 } }, { action: 'limit-user', userId: 'ann', maxDevices: null }],
   ['user.quota_exceeded', { userId: 'ann' }, { action: 'limit-user', userId: 'ann', maxDevices: null }],
   ['quota.exceeded', { userId: 'ann' }, { action: 'limit-user', userId: 'ann', maxDevices: null }],
   ['billing.payment_failed', { userId: 'ann', amount: '9.90' }, { action: 'count-failed-payment', userId: 'ann', amount: 9.9 }],

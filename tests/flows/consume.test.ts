@@ -335,7 +335,7 @@ describe('an event about a user', () => {
     },
   );
 
-  test('a higher limit wakes what the user waits for', async () => {
+  test.each([2, -1])('a higher limit (%i) wakes what the user waits for', async (maxDevices) => {
     const { userId } = await holder(1);
     wired.users.control.setQuota(userId, { limits: { maxDevices: 1 } });
     await say('user.quota_updated', { userId });
@@ -349,8 +349,8 @@ describe('an event about a user', () => {
         PATIENCE_MS,
       );
     await parked(expect.any(String));
-    wired.users.control.setQuota(userId, { limits: { maxDevices: 2 } });
-    await say('user.quota_updated', { userId, limits: { maxDevices: 2 } });
+    wired.users.control.setQuota(userId, { limits: { maxDevices } });
+    await say('user.quota_updated', { userId, limits: { maxDevices } });
     await wired.untilDecided(entry.requestId);
     expect(await db().allocation.findFirst({ where: { userId, endedAt: null, deviceId } })).not.toBeNull();
   });
