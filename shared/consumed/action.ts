@@ -32,11 +32,11 @@ const limit = z
 /** A device as it is described: its size, and what else is said of it. */
 const device = z.object({
   id: deviceId,
-  name: text,
-  type: z.enum(DEVICE_TYPES),
+  name: text.optional(),
+  type: z.enum(DEVICE_TYPES).optional(),
   status: z.enum(DEVICE_STATES),
   tenantId: partyId.optional(),
-  providerType: z.enum(PROVIDER_TYPES),
+  providerType: z.enum(PROVIDER_TYPES).optional(),
   nodeId: text.optional(),
   region: text.optional(),
   cpuCores: amount,

@@ -4,7 +4,7 @@ import { CONSUMED_QUEUES, CONSUMED_TOPICS, topicsOf } from './topics.ts';
 
 const DEVICE = '11111111-1111-4111-8111-111111111111';
 const size = { cpuCores: 2, memoryMB: 2048, storageMB: 4096 };
-const device = { id: DEVICE, name: `device ${DEVICE}`, type: 'phone', status: 'creating', providerType: 'redroid', ...size };
+const device = { id: DEVICE, status: 'creating', ...size };
 
 const read = (topic: string, body: unknown, messageId?: string) =>
   readMessage({ topic, content: Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)), messageId });

@@ -32,9 +32,6 @@ const object = (value: unknown): Body => (typeof value === 'object' && value !==
 
 const words = (body: Body, status: string) => ({
   device: {
-    name: `device ${String(idOf(body))}`,
-    type: 'phone',
-    providerType: 'redroid',
     ...body,
     status: body['newStatus'] ?? body['status'] ?? status,
     id: idOf(body),

@@ -6,11 +6,11 @@ import { translated } from './store-errors.ts';
 /** A device as the platform describes it. What is left out keeps its value, or gets its default if the device is new. */
 export interface DeviceWords {
   readonly id: string;
-  readonly name: string;
-  readonly type: 'phone' | 'tablet';
+  readonly name?: string | undefined;
+  readonly type?: 'phone' | 'tablet' | undefined;
   readonly status: string;
   readonly tenantId?: string | undefined;
-  readonly providerType: string;
+  readonly providerType?: string | undefined;
   readonly nodeId?: string | undefined;
   readonly region?: string | undefined;
   readonly cpuCores: number;
@@ -63,7 +63,8 @@ export async function upsertDevices(
       ), written AS (
         INSERT INTO devices AS d (id, tenant_id, name, type, status, provider_type, node_id, region, cpu_cores, memory_mb, storage_mb,
                                   cpu_usage, memory_usage, storage_usage, health_score, cost_per_hour, android_version, adb_host, adb_port)
-        SELECT words.id, "tenantId", words.name, words.type, words.status, "providerType", "nodeId", words.region, "cpuCores", "memoryMB", "storageMB",
+        SELECT words.id, "tenantId", coalesce(words.name, known.name, 'device ' || words.id), coalesce(words.type, known.type, 'phone'),
+               words.status, coalesce("providerType", known.provider_type, 'redroid'), "nodeId", words.region, "cpuCores", "memoryMB", "storageMB",
                coalesce("cpuUsage", known.cpu_usage, 0), coalesce("memoryUsage", known.memory_usage, 0),
                coalesce("storageUsage", known.storage_usage, 0), coalesce("healthScore", known.health_score, 100),
                "costPerHour", "androidVersion", "adbHost", "adbPort"

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { QUEUES } from '../../queues/names.ts';
 import { askedAllocation } from '../../shared/allocation/asked.ts';
 import type { AllocateOutcome } from '../../shared/allocation/outcome.ts';
 import { SchedulerError } from '../../shared/errors.ts';
@@ -80,6 +81,40 @@ describe('an event about a device', () => {
       memoryUsage: 0,
       healthScore: 80,
     });
+  });
+
+  test('says what it says, and nothing of the rest', async () => {
+    const region = randomUUID();
+    const [deviceId = ''] = await addDevices(wired.store, alike(1, { type: 'tablet', region, name: 'mine', status: 'stopped' }));
+    const before = await db().device.findUniqueOrThrow({ where: { id: deviceId } });
+    await say('device.started', { deviceId, cpuCores: 3, memoryMB: 3072, storageMB: 4096 });
+    const { name, type, providerType } = before;
+    expect(await db().device.findUniqueOrThrow({ where: { id: deviceId } })).toMatchObject({
+      ...{ name, type, providerType, region },
+      ...{ status: 'running', cpuCores: 3 },
+    });
+  });
+
+  test('that was started before anybody knew it runs once it is known, and is not made again', async () => {
+    const deviceId = randomUUID();
+    const started = await bench.publish('device.started', { deviceId });
+    await eventually(async () => {
+      const job = await wired.redis.hget(`${wired.prefix}:${QUEUES.event}:${started}`, 'atm');
+      expect(Number(job)).toBeGreaterThan(0);
+    }, PATIENCE_MS);
+    const size = { cpuCores: 1, memoryMB: 1024, storageMB: 1024 };
+    await say('device.created', { deviceId, type: 'tablet', region: deviceId, ...size });
+    await untilTaken(started);
+    await say('device.created', { deviceId, ...size });
+    const device = await db().device.findUniqueOrThrow({ where: { id: deviceId } });
+    expect(device).toMatchObject({ status: 'running', type: 'tablet', name: `device ${deviceId}`, providerType: 'redroid' });
+  });
+
+  test.each(['device.created', 'device.started'])('that is deleted is not brought back by %s', async (topic) => {
+    const [deviceId = ''] = await addDevices(wired.store, alike(1, { type: 'tablet', region: randomUUID() }));
+    await say('device.deleted', { deviceId });
+    await say(topic, { deviceId, newStatus: 'running', cpuCores: 1, memoryMB: 1024, storageMB: 1024 });
+    expect(await db().device.findUniqueOrThrow({ where: { id: deviceId } })).toMatchObject({ status: 'deleted' });
   });
 
   test.each([

@@ -13,9 +13,12 @@ import { moveReservations } from './move-reservations.ts';
 /** A device is there, or is described anew. */
 export function putDevice(parts: EventParts, { event, action }: Consumed<'put-device'>, signal: AbortSignal): Promise<EventResult> {
   const { device } = action;
-  const put = async (tx: Transaction) => {
-    await upsertDevices({ prisma: tx }, [JSON.stringify(device)], { kind: 'all' });
-    return device.status;
+  const put = async (tx: Transaction, before: string | undefined) => {
+    // Events come in any order: none brings a deleted device back, and being made comes before everything else.
+    if (before === 'deleted') return before;
+    const status = device.status === 'creating' ? (before ?? device.status) : device.status;
+    await upsertDevices({ prisma: tx }, [JSON.stringify({ ...device, status })], { kind: 'all' });
+    return status;
   };
   return settle(parts, event, { deviceId: device.id, change: put }, signal);
 }
@@ -27,8 +30,12 @@ export async function changeStatus(
   signal: AbortSignal,
 ): Promise<EventResult> {
   const { deviceId, status } = action;
-  const set = async (tx: Transaction, before: string | undefined) =>
-    before === undefined ? undefined : setDeviceStatus(tx, deviceId, status);
+  const set = async (tx: Transaction, before: string | undefined) => {
+    if (before !== undefined) return setDeviceStatus(tx, deviceId, status);
+    // What made it known may be on its way still: it is tried again until then, and given up if nothing comes.
+    if (status === 'running') throw new Error(`device ${deviceId} runs, and nobody has said what it is`);
+    return undefined;
+  };
   return settle(parts, event, { deviceId, change: set }, signal);
 }
 
