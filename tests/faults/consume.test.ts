@@ -129,7 +129,10 @@ describe('an event', () => {
     await bench.start();
     const userId = someone();
     await withChannel(async (channel) => {
-      const { queue } = await channel.assertQueue('', { exclusive: true, arguments: { 'x-max-length': 0, 'x-overflow': 'reject-publish' } });
+      const { queue } = await channel.assertQueue('', {
+        exclusive: true,
+        arguments: { 'x-max-length': 0, 'x-overflow': 'reject-publish' },
+      });
       await channel.bindQueue(queue, 'cloudphone.dlx', `${bench.queuePrefix}.#`);
       const malformed = await bench.publish('billing.payment_failed', { amount: 5 });
       // Refused, and sent again.
