@@ -14,6 +14,12 @@ const textOf = (most: number) =>
     .max(most)
     .refine((said) => said.isWellFormed() && !said.includes('\u0000'), 'must be text without NUL or halves of characters');
 const text = textOf(200);
+/** Why, in the words of who says it: for people to read, so no event is refused for it. */
+const reason = z
+  .string()
+  .transform((said) => said.slice(0, 200).toWellFormed().replaceAll('\u0000', ''))
+  .optional()
+  .catch(undefined);
 const amount = z.int().min(1).max(2_147_483_647);
 const percent = z.number().min(0).max(100);
 /** A number, or its text: amounts of money come as either. */
@@ -63,7 +69,7 @@ const takeDeviceOut = z
 /** What a consumed event asks for, whoever said it in whichever words. */
 export const consumedAction = z.discriminatedUnion('action', [
   z.object({ action: z.literal('put-device'), device }),
-  z.object({ action: z.literal('set-device-status'), deviceId, status: z.enum(DEVICE_STATES) }),
+  z.object({ action: z.literal('set-device-status'), deviceId, status: z.enum(DEVICE_STATES), reason }),
   takeDeviceOut,
   /** Its status was changed already, or it drains: who holds or has reserved it is to be looked after. No topic says it, our own doors do. */
   z.object({ action: z.literal('settle-device'), deviceId }),
@@ -75,7 +81,7 @@ export const consumedAction = z.discriminatedUnion('action', [
     storageUsage: percent.nullish(),
     healthScore: percent.nullish(),
   }),
-  z.object({ action: z.literal('block-user'), userId: partyId, state: z.enum(['suspended', 'deleted']) }),
+  z.object({ action: z.literal('block-user'), userId: partyId, state: z.enum(['suspended', 'deleted']), reason }),
   z.object({ action: z.literal('unblock-user'), userId: partyId }),
   z.object({ action: z.literal('limit-user'), userId: partyId, maxDevices: limit }),
   z.object({ action: z.literal('count-failed-payment'), userId: partyId, amount: money }),
@@ -89,7 +95,7 @@ export const consumedAction = z.discriminatedUnion('action', [
     userId: partyId,
     durationMinutes: z.int().min(1).max(MAX_DURATION_MINUTES).optional(),
   }),
-  z.object({ action: z.literal('release-order'), deviceId, userId: partyId }),
+  z.object({ action: z.literal('release-order'), deviceId, userId: partyId, reason }),
 ]);
 
 export type ConsumedAction = z.output<typeof consumedAction>;

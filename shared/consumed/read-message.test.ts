@@ -25,13 +25,13 @@ const SAID: readonly (readonly [topic: string, body: Record<string, unknown>, ac
   [
     'device.maintenance',
     { deviceId: DEVICE, maintenanceType: 'planned' },
-    { action: 'set-device-status', deviceId: DEVICE, status: 'maintenance' },
+    { action: 'set-device-status', deviceId: DEVICE, status: 'maintenance', reason: 'planned' },
   ],
   ['device.deleted', { deviceId: DEVICE }, { action: 'set-device-status', deviceId: DEVICE, status: 'deleted' }],
   ['device.health', { deviceId: DEVICE, healthScore: 70 }, { action: 'note-health', deviceId: DEVICE, healthScore: 70 }],
   ['device.usage', { deviceId: DEVICE, cpuUsage: 12.5 }, { action: 'note-health', deviceId: DEVICE, cpuUsage: 12.5 }],
   ['user.deleted', { userId: 'ann' }, { action: 'block-user', userId: 'ann', state: 'deleted' }],
-  ['user.suspended', { userId: 'ann', reason: 'spam' }, { action: 'block-user', userId: 'ann', state: 'suspended' }],
+  ['user.suspended', { userId: 'ann', reason: 'spam' }, { action: 'block-user', userId: 'ann', state: 'suspended', reason: 'spam' }],
   ['user.activated', { userId: 'ann' }, { action: 'unblock-user', userId: 'ann' }],
   ['user.quota_updated', { userId: 'ann', newQuota: { maxDevices: 2 } }, { action: 'limit-user', userId: 'ann', maxDevices: 2 }],
   ['quota.updated', { userId: 'ann', limits: { maxDevices: 3 } }, { action: 'limit-user', userId: 'ann', maxDevices: 3 }],
@@ -61,6 +61,17 @@ describe('a message', () => {
   test.each(SAID)('under %s is read, flat and in an envelope', (topic, body, action) => {
     expect(actionOf(topic, body)).toEqual(action);
     expect(actionOf(topic, { eventId: 'e1', eventType: topic, payload: body })).toEqual(action);
+  });
+
+  test.each([
+    ['x'.repeat(300), 'x'.repeat(200)],
+    ['a\u0000b\ud800', 'ab\ufffd'],
+    [7, undefined],
+  ])('is not refused for its reason %j', (said, reason) => {
+    expect(actionOf('user.suspended', { userId: 'ann', reason: said })).toEqual({
+      ...{ action: 'block-user', userId: 'ann', state: 'suspended' },
+      reason,
+    });
   });
 
   test('of every key we listen to has its line above, and one queue', () => {

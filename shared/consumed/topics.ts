@@ -38,13 +38,17 @@ const words = (body: Body, status: string) => ({
   },
 });
 const setStatus = (status?: string) =>
-  device('set-device-status', (body) => ({ deviceId: idOf(body), status: status ?? body['newStatus'] ?? body['status'] }));
+  device('set-device-status', (body) => ({
+    deviceId: idOf(body),
+    status: status ?? body['newStatus'] ?? body['status'],
+    reason: body['reason'] ?? body['maintenanceType'],
+  }));
 const noteHealth = device('note-health', (body) => ({ ...body, deviceId: idOf(body) }));
 
 const limitUser = user('limit-user', (body) => ({
   maxDevices: object(body['limits'])['maxDevices'] ?? object(body['newQuota'])['maxDevices'] ?? null,
 }));
-const blockUser = (state: string) => user('block-user', () => ({ state }));
+const blockUser = (state: string) => user('block-user', ({ reason }) => ({ state, reason }));
 const arrears = billing('put-in-arrears', ({ overdueAmount, overdueDays }) => ({ overdueAmount, overdueDays }));
 const balanceLow = billing('warn-of-balance', ({ currentBalance }) => ({ currentBalance }));
 const order = (action: ConsumedActionName, fields: Topic['fields']): Topic => ({ queue: 'orders', action, fields });

@@ -195,6 +195,12 @@ const finished = (eventId: string) =>
     return job;
   }, PATIENCE_MS);
 
+test.each(['user.suspended', 'device.maintenance', 'device.release'] as const)('%s keeps with its job why it was said', async (topic) => {
+  const { body } = await SUBJECTS[topic]();
+  const eventId = await bench.publish(topic, { ...body, reason: 'somebody said so' });
+  expect((await finished(eventId)).returnvalue).toMatchObject({ status: 'done', reason: 'somebody said so' });
+});
+
 describe.each(TOPICS)('%s', (topic) => {
   test('has its effect, and none when it comes again', async () => {
     const { body, look, after } = await SUBJECTS[topic]();

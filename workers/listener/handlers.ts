@@ -49,7 +49,8 @@ export function eventHandlers(
   return {
     [EVENT]: checked(eventPayload, async ({ action, ...event }, { signal, attempt }) => {
       try {
-        return await handlerOf(action.action)(parts, { event, action }, signal);
+        const result = await handlerOf(action.action)(parts, { event, action }, signal);
+        return 'reason' in action && action.reason !== undefined ? { ...result, reason: action.reason } : result;
       } catch (error) {
         // Its time is over, or ours: the job has failed already, and the reconciler looks after it.
         if (signal.aborted) throw error;
