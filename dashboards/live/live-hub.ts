@@ -31,7 +31,7 @@ const REST = 10;
 const STALE_MS = 30_000;
 
 /** One reader for all who watch, and none while nobody does. */
-export function createLiveHub(parts: readonly LivePart[], logger: Logger): LiveHub {
+export function createLiveHub(parts: readonly LivePart[], logger: Logger, now: () => number = Date.now): LiveHub {
   const watchers = new Set<(message: string) => void>();
   const latest = new Map<string, { readonly message: string; readonly at: number }>();
   const running = new Map<string, Promise<void>>();
@@ -42,7 +42,7 @@ export function createLiveHub(parts: readonly LivePart[], logger: Logger): LiveH
 
   function tell(part: LivePart, message: string): void {
     const known = latest.get(part.name);
-    latest.set(part.name, { message, at: Date.now() });
+    latest.set(part.name, { message, at: now() });
     if (known?.message !== message) for (const send of watchers) send(message);
   }
 
@@ -83,7 +83,11 @@ export function createLiveHub(parts: readonly LivePart[], logger: Logger): LiveH
 
   return {
     watch: (send) => {
-      for (const { message, at } of latest.values()) if (Date.now() - at < STALE_MS) send(message);
+      for (const [name, { message, at }] of latest) {
+        if (now() - at < STALE_MS) send(message);
+        // Forgotten, or it would be taken for told when it is read again and has not changed.
+        else latest.delete(name);
+      }
       watchers.add(send);
       // Whoever rests may have been about to stop for want of watchers; woken up it reads for the newcomer at once.
       for (const wake of [...pauses]) wake();
