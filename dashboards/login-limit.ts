@@ -29,7 +29,9 @@ export function createLoginLimit(redis: RedisClient, prefix: string): LoginLimit
       return Number(count?.[1] ?? 0) > MOST_FAILURES ? Math.max(1, Number(left?.[1] ?? WINDOW_S)) : 0;
     },
     giveBack: async (address) => {
-      await answered(redis.decr(keyOf(address)));
+      const key = keyOf(address);
+      // SET NX here too: if the window has ended meanwhile, a bare DECR would begin a counter without an end.
+      await answered(redis.multi().set(key, 0, 'EX', WINDOW_S, 'NX').decr(key).exec());
     },
   };
 }

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Queue } from 'bullmq';
 import { accountsFrom } from '../../dashboards/accounts.ts';
 import type { DashboardDeps } from '../../dashboards/deps.ts';
+import { createLoginLimit } from '../../dashboards/login-limit.ts';
 import { openDeps } from '../../dashboards/open-deps.ts';
 import { createDashboardServer, type DashboardServer, type DashboardServerOptions } from '../../dashboards/server.ts';
 import { createSessions, LONGEST_S } from '../../dashboards/sessions.ts';
@@ -243,6 +244,32 @@ describe('guessing', () => {
     expect(page.headers['retry-after']).toBeDefined();
     expect((await logIn({ username: OPERATOR.username, password: OPERATOR.password })).statusCode).toBe(200);
     await other.app.close();
+  });
+
+  test('is stopped by the address of the connection where no proxy is trusted, whatever addresses are claimed', async () => {
+    const { app } = await open({ trustProxy: false });
+    const attempt = () =>
+      app.inject({
+        method: 'POST',
+        url: '/login',
+        remoteAddress: '192.0.2.1',
+        payload: { username: OPERATOR.username, password: 'guess' },
+        headers: { 'x-forwarded-for': freshAddress() },
+      });
+    const statuses: number[] = [];
+    for (let guess = 0; guess < 11; guess += 1) statuses.push((await attempt()).statusCode);
+    expect(statuses).toEqual([...Array.from({ length: 10 }, () => 401), 429]);
+    await app.close();
+  });
+
+  test('leaves no count without an end when the window ends while somebody logs in', async () => {
+    const limit = createLoginLimit(redis, prefix);
+    const from = freshAddress();
+    const key = `${prefix}:dashboard:login:${from}`;
+    await limit.take(from);
+    await redis.del(key);
+    await limit.giveBack(from);
+    expect(await redis.ttl(key)).toBeGreaterThan(0);
   });
 
   test('is not what a busy operator does: logins that succeed are not counted', async () => {
