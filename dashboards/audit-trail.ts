@@ -3,7 +3,7 @@ import type { Logger } from '../shared/logger.ts';
 import { beginAudit, endAudit } from '../shared/store/audit.ts';
 import type { Store } from '../shared/store/store.ts';
 import { answerError } from './answer-error.ts';
-import { isRead } from './guard.ts';
+import { isRead, routeOf } from './guard.ts';
 import { redact } from './redact.ts';
 
 const SESSION_PATHS = ['/login', '/logout'];
@@ -16,7 +16,7 @@ export function keepAudit(app: FastifyInstance, store: Store, logger: Logger): v
   const audited = new WeakSet<FastifyRequest>();
   app.addHook('preHandler', async (request, reply): Promise<FastifyReply | undefined> => {
     const { session } = request;
-    if (isRead(request) || session === undefined || SESSION_PATHS.includes(request.url)) return undefined;
+    if (isRead(request) || session === undefined || SESSION_PATHS.includes(routeOf(request))) return undefined;
     try {
       await beginAudit(store, {
         actor: session.username,
@@ -45,10 +45,10 @@ export function keepAudit(app: FastifyInstance, store: Store, logger: Logger): v
 function wordsOf(request: FastifyRequest): { action: string; target: string; details: unknown } {
   const params = Object.values(request.params ?? {}).map(String);
   const details = redact(request.body ?? {});
-  const action =
-    request.routeOptions.url === ACTION_ROUTE ? params.join(' ') : `${request.method} ${request.routeOptions.url ?? request.url}`;
+  const isAction = routeOf(request) === ACTION_ROUTE;
+  const action = isAction ? params.join(' ') : `${request.method} ${routeOf(request)}`;
   const body = typeof request.body === 'object' && request.body !== null ? Object.values(request.body) : [];
-  const target = request.routeOptions.url === ACTION_ROUTE ? body.find((value) => typeof value === 'string') : params.join(' ');
+  const target = isAction ? body.find((value) => typeof value === 'string') : params.join(' ');
   return { action, target: String(target ?? ''), details };
 }
 

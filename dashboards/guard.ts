@@ -25,6 +25,9 @@ const API_PATHS = ['/api/', `${BOARD_PATH}/api/`];
 /** Whether a call only looks. */
 export const isRead = ({ method }: FastifyRequest): boolean => READS.includes(method);
 
+/** The route a call has come to, however its address was spelt (`/%61pi/` is `/api/`); of an unknown one, the address. */
+export const routeOf = (request: FastifyRequest): string => request.routeOptions.url ?? request.url;
+
 /**
  * Stands in front of every route, known or not. Whatever does not call itself open needs a session: a page without one
  * leads to the login, anything else is 401. A change must come from our own pages and from somebody who may make it.
@@ -34,15 +37,15 @@ export const isRead = ({ method }: FastifyRequest): boolean => READS.includes(me
 export function createGuard(sessions: Sessions, secure: boolean) {
   async function look(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
     const reads = isRead(request);
-    if (!reads && !isSameOrigin(request))
+    if (!reads && !isSameOrigin(request, secure))
       throw new SchedulerError('FORBIDDEN', { messages: ['A change must be sent from the dashboard itself.'] });
     const cookie = readSessionCookie(request, secure);
     request.session = cookie === undefined ? undefined : await sessions.read(cookie);
     if (request.routeOptions.config?.open === true) return undefined;
     if (request.session === undefined) return refuse(request, reply, reads);
-    if (!reads && request.session.role !== 'operator' && request.url !== '/logout')
+    if (!reads && request.session.role !== 'operator' && routeOf(request) !== '/logout')
       throw new SchedulerError('FORBIDDEN', { messages: ['A viewer may not change anything.'] });
-    if (!reads && request.url.startsWith(ACTION_PATH) && !knowsToken(request, request.session))
+    if (!reads && routeOf(request).startsWith(ACTION_PATH) && !knowsToken(request, request.session))
       throw new SchedulerError('FORBIDDEN', { messages: [`A change needs the token of the session in ${CSRF_HEADER}.`] });
     return undefined;
   }
@@ -59,22 +62,27 @@ function knowsToken(request: FastifyRequest, { csrf }: Session): boolean {
 }
 
 function refuse(request: FastifyRequest, reply: FastifyReply, reads: boolean): FastifyReply {
-  const isPage = reads && !API_PATHS.some((path) => request.url.startsWith(path));
+  const isPage = reads && !API_PATHS.some((path) => routeOf(request).startsWith(path));
   if (!isPage) throw new SchedulerError('UNAUTHENTICATED', { messages: ['Log in first.'] });
   const query = request.url === '/' ? '' : `?next=${encodeURIComponent(request.url)}`;
   return reply.redirect(`/login${query}`, 302);
 }
 
+/** Hosts a browser takes for safe without TLS, as it does with the cookie. */
+const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/;
+const OUR_SITES = [undefined, 'same-origin', 'none'];
+
 /**
  * Every browser names the origin with a change; what names none is no browser and cannot be made to send somebody's
  * cookie. The cookie itself is SameSite=Strict, so this is the second lock.
  */
-function isSameOrigin(request: FastifyRequest): boolean {
-  const { origin } = request.headers;
-  const site = request.headers['sec-fetch-site'];
-  if (origin === undefined) return site === undefined || site === 'same-origin' || site === 'none';
+function isSameOrigin(request: FastifyRequest, secure: boolean): boolean {
+  const { origin, 'sec-fetch-site': site } = request.headers;
+  if (!OUR_SITES.includes(site as string | undefined)) return false;
+  if (origin === undefined) return true;
   if (!URL.canParse(origin)) return false;
-  const { protocol, host } = new URL(origin);
+  const { protocol, host, hostname } = new URL(origin);
+  if (secure && protocol !== 'https:' && !LOOPBACK.test(hostname)) return false;
   const ours = `${protocol}//${request.host}`;
   return URL.canParse(ours) && new URL(ours).host === host;
 }

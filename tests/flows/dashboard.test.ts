@@ -291,6 +291,8 @@ describe('changes', () => {
       { origin: 'http://localhost:8080' },
       { 'sec-fetch-site': 'cross-site' },
       { 'sec-fetch-site': 'same-site' },
+      { origin: ORIGIN, 'sec-fetch-site': 'cross-site' },
+      { origin: ORIGIN, 'sec-fetch-site': 'same-site' },
     ]) {
       expect((await pause({ cookie, ...(headers as Record<string, string>) })).json()).toMatchObject({
         statusCode: 403,
@@ -312,6 +314,24 @@ describe('changes', () => {
         })
       ).statusCode,
     ).toBe(200);
+  });
+
+  test('come over TLS in production, unless the browser is on this very machine', async () => {
+    const { app } = await open({ secureCookies: true });
+    const { username, password } = OPERATOR;
+    const from = async (origin: string) =>
+      (
+        await app.inject({
+          method: 'POST',
+          url: '/login',
+          payload: { username, password },
+          headers: { host: new URL(origin).host, origin, 'x-forwarded-for': freshAddress() },
+        })
+      ).statusCode;
+    expect(await from('https://dashboard.example')).toBe(200);
+    expect(await from('http://dashboard.example')).toBe(403);
+    expect(await from('http://127.0.0.1:30003')).toBe(200);
+    await app.close();
   });
 
   test('has no viewer where none has a password', () => {

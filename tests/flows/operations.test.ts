@@ -236,6 +236,19 @@ describe('an action', () => {
     },
   );
 
+  test('is refused without the token however its address is spelt', async () => {
+    const headers = { cookie: operator.cookie, 'content-type': 'application/json' };
+    for (const path of ['/api/actions/pause-queue', '/%61pi/actions/pause-queue', '/api%2Factions/pause-queue'])
+      expect([403, 404]).toContain((await fetch(`${dashboard.url}${path}`, { method: 'POST', headers, body: '{"name":"notice"}' })).status);
+    const spelt = await fetch(`${dashboard.url}/%61pi/actions/pause-queue`, {
+      method: 'POST',
+      headers: { ...headers, 'x-csrf-token': operator.csrf },
+      body: '{"name":"nothing"}',
+    });
+    expect(await spelt.json()).toMatchObject({ statusCode: 404, message: ['There is no such queue.'] });
+    expect((await fetch(`${dashboard.url}/%61pi/summary`)).status).toBe(401);
+  });
+
   test('that is none is answered so, and noted all the same', async () => {
     expect((await operator.act('toString', {})).status).toBe(404);
     expect(await newest()).toMatchObject({ action: 'toString' });
