@@ -20,6 +20,8 @@ const READS = ['GET', 'HEAD', 'OPTIONS'];
 const ACTION_PATH = '/api/';
 /** What a change by our own page says besides the cookie, which a browser sends by itself. */
 export const CSRF_HEADER = 'x-csrf-token';
+/** Says that the page asks by itself, not somebody in front of it: that keeps no session from its idle end. */
+export const UNASKED_HEADER = 'x-unasked';
 const API_PATHS = ['/api/', `${BOARD_PATH}/api/`];
 
 /** Whether a call only looks. */
@@ -35,12 +37,13 @@ export const routeOf = (request: FastifyRequest): string => request.routeOptions
  * @param secure  whether the cookie is only given over TLS
  */
 export function createGuard(sessions: Sessions, secure: boolean) {
-  async function look(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
+  async function guard(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
     const reads = isRead(request);
     if (!reads && !isSameOrigin(request, secure))
       throw new SchedulerError('FORBIDDEN', { messages: ['A change must be sent from the dashboard itself.'] });
     const cookie = readSessionCookie(request, secure);
-    request.session = cookie === undefined ? undefined : await sessions.read(cookie);
+    const look = request.headers[UNASKED_HEADER] === undefined ? sessions.read : sessions.peek;
+    request.session = cookie === undefined ? undefined : await look(cookie);
     if (request.routeOptions.config?.open === true) return undefined;
     if (request.session === undefined) return refuse(request, reply, reads);
     if (!reads && request.session.role !== 'operator' && routeOf(request) !== '/logout')
@@ -51,7 +54,7 @@ export function createGuard(sessions: Sessions, secure: boolean) {
   }
   // Answered here, not thrown: the board's own error handler knows neither 401 nor our error body.
   return (request: FastifyRequest, reply: FastifyReply) =>
-    look(request, reply).catch((error: unknown) => answerError(error, request, reply));
+    guard(request, reply).catch((error: unknown) => answerError(error, request, reply));
 }
 
 /** A third lock in front of our own actions: only a page of this origin can have read the token. */

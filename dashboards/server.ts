@@ -62,7 +62,7 @@ export async function createDashboardServer(options: DashboardServerOptions): Pr
   sayContentSecurity(app);
   await app.register(cookie);
   await app.register(formbody);
-  const sessions = createSessions(redis, prefix);
+  const sessions = createSessions(redis, prefix, options.accounts);
   app.decorateRequest('session', undefined);
   app.addHook('onRequest', createGuard(sessions, secure));
   app.addHook('onSend', async (_request, reply) => {

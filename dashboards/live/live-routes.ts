@@ -65,7 +65,7 @@ function stream(
 
   async function look(): Promise<void> {
     try {
-      if ((await sessions.read(readSessionCookie(request, secure) ?? '')) === undefined) raw.end(messageFor('goodbye', {}));
+      if ((await sessions.peek(readSessionCookie(request, secure) ?? '')) === undefined) raw.end(messageFor('goodbye', {}));
       // A byte now and then: whatever stands between closes connections that are silent.
       else send(messageFor('time', { now: Date.now() }));
     } catch (error) {

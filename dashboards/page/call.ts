@@ -15,6 +15,11 @@ export async function read<T>(path: string): Promise<T> {
   return unwrap<T>(await reach(path));
 }
 
+/** Reads it again though nobody has asked: a page that is left open does not keep its session. @throws as `read` */
+export async function readAgain<T>(path: string): Promise<T> {
+  return unwrap<T>(await reach(path, { headers: { 'x-unasked': '1' } }));
+}
+
 /** Does something. @returns what has been done, for people; @throws Error with the server's words */
 export async function act(action: string, words: object, session: Session): Promise<string> {
   const headers = { 'content-type': 'application/json', 'x-csrf-token': session.csrf };

@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
-import { read } from './call.ts';
+import { read, readAgain } from './call.ts';
 import { done } from './confirm.ts';
 import { html } from './html.ts';
 import type { StoryKind } from './route.ts';
@@ -17,16 +17,16 @@ export function StoryView({ kind, id }: { readonly kind: StoryKind; readonly id:
   const changes = done.value;
   useEffect(() => {
     let gone = false;
-    const look = async () => {
+    const look = async (ask = readAgain) => {
       try {
-        const told = await read<Story>(`/api/story/${kind}?id=${encodeURIComponent(id)}`);
+        const told = await ask<Story>(`/api/story/${kind}?id=${encodeURIComponent(id)}`);
         if (!gone) setStory(told);
         if (!gone) setProblem('');
       } catch (error) {
         if (!gone) setProblem(error instanceof Error ? error.message : String(error));
       }
     };
-    void look();
+    void look(read);
     const timer = setInterval(() => void look(), AGAIN_MS);
     return () => {
       gone = true;

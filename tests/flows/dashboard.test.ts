@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Queue } from 'bullmq';
 import { accountsFrom } from '../../dashboards/accounts.ts';
@@ -5,7 +6,7 @@ import type { DashboardDeps } from '../../dashboards/deps.ts';
 import { createLoginLimit } from '../../dashboards/login-limit.ts';
 import { openDeps } from '../../dashboards/open-deps.ts';
 import { createDashboardServer, type DashboardServer, type DashboardServerOptions } from '../../dashboards/server.ts';
-import { createSessions, LONGEST_S } from '../../dashboards/sessions.ts';
+import { createSessions, IDLE_S, LONGEST_S } from '../../dashboards/sessions.ts';
 import { startDashboard } from '../../dashboards/start-dashboard.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { createLife } from '../../shared/run/life.ts';
@@ -211,7 +212,7 @@ describe('the login', () => {
   });
 
   test('a session ends after its longest time even if it is used', async () => {
-    const sessions = createSessions(redis, prefix);
+    const sessions = createSessions(redis, prefix, [OPERATOR]);
     const id = await sessions.begin(OPERATOR);
     const [key] = (await redis.keys(`${prefix}:dashboard:session:*`)).slice(-1);
     expect(key).not.toContain(id);
@@ -221,6 +222,59 @@ describe('the login', () => {
       expect(stored.until).toBeLessThanOrEqual(Date.now() + LONGEST_S * 1_000);
       await redis.set(each, JSON.stringify({ ...stored, until: Date.now() - 1 }));
     }
+    expect(await sessions.read(id)).toBeUndefined();
+  });
+});
+
+describe('a session', () => {
+  /** The key of the only session under a prefix of its own, and what is left of it, s. */
+  const begun = async () => {
+    const own = `${prefix}:own-${freshAddress()}`;
+    const sessions = createSessions(redis, own, [OPERATOR, VIEWER]);
+    const id = await sessions.begin(OPERATOR);
+    const [key = ''] = await redis.keys(`${own}:dashboard:session:*`);
+    return { own, sessions, id, key, left: () => redis.ttl(key) };
+  };
+
+  test('ends after an hour in which nobody asks, and looking whether it still is one is not asking', async () => {
+    const { sessions, id, key, left } = await begun();
+    expect(IDLE_S).toBe(3_600);
+    expect(await left()).toBeGreaterThan(0);
+    expect(await left()).toBeLessThanOrEqual(IDLE_S);
+    await redis.expire(key, 100);
+    expect(await sessions.peek(id)).toMatchObject({ username: 'ops' });
+    expect(await left()).toBeLessThanOrEqual(100);
+    await sessions.read(id);
+    expect(await left()).toBeGreaterThan(100);
+  });
+
+  test('is not renewed by what its page asks by itself', async () => {
+    const id = await createSessions(redis, prefix, [OPERATOR]).begin(OPERATOR);
+    const key = `${prefix}:dashboard:session:${createHash('sha256').update(id).digest('base64url')}`;
+    const ask = (headers: object) =>
+      server.app.inject({ url: '/api/session', headers: { cookie: `scheduler_session=${id}`, ...headers } });
+    await redis.expire(key, 100);
+    expect((await ask({ 'x-unasked': '1' })).statusCode).toBe(200);
+    expect(await redis.ttl(key)).toBeLessThanOrEqual(100);
+    expect((await ask({})).statusCode).toBe(200);
+    expect(await redis.ttl(key)).toBeGreaterThan(100);
+  });
+
+  test.each([
+    ['has another password', [{ ...OPERATOR, password: 'another password' }]],
+    ['may do less', [{ ...OPERATOR, role: 'viewer' as const }]],
+    ['is there no more', [VIEWER]],
+  ])('ends when its account %s', async (_, accounts) => {
+    const { own, id } = await begun();
+    expect(await createSessions(redis, own, [OPERATOR]).read(id)).toMatchObject({ username: 'ops' });
+    expect(await createSessions(redis, own, accounts).read(id)).toBeUndefined();
+    expect(await createSessions(redis, own, accounts).peek(id)).toBeUndefined();
+  });
+
+  test('of a former version, which says nothing of its account, has ended', async () => {
+    const { sessions, id, key } = await begun();
+    const { account: _, ...former } = JSON.parse((await redis.get(key)) ?? '');
+    await redis.set(key, JSON.stringify(former));
     expect(await sessions.read(id)).toBeUndefined();
   });
 });

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { createFleetMap } from '../../dashboards/live/fleet-map.ts';
 import { type ApiBench, type ApiServer, asUser, openApiBench } from '../support/api-bench.ts';
@@ -98,6 +98,28 @@ describe('the stream', () => {
     await two.ended;
     expect(two.last('goodbye')).toEqual({});
     expect(one.last('goodbye')).toBeUndefined();
+  });
+
+  test('shows no secret that stands in the error of a scheduled job', async () => {
+    const job = 'stats';
+    const lastError = 'no answer from amqp://me:hunter2@host/';
+    await bench.store.prisma.scheduledRun.upsert({ where: { job }, create: { job, lastError }, update: { lastError } });
+    const stream = await watch();
+    const shown = (jobs: { name: string; lastError: string | null }[]) => jobs.find(({ name }) => name === job)?.lastError;
+    await stream.until('jobs', (jobs) => Boolean(shown(jobs)));
+    expect(shown(stream.last('jobs'))).toBe('no answer from amqp://me:[redacted]@host/');
+  });
+
+  test('keeps no session from its idle end', async () => {
+    const other = await dashboard.logIn(VIEWER);
+    const { redis } = bench;
+    const id = other.cookie.slice(other.cookie.indexOf('=') + 1);
+    const key = `${bench.prefix}:dashboard:session:${createHash('sha256').update(id).digest('base64url')}`;
+    const stream = await watch(other);
+    await redis.expire(key, 100);
+    await stream.until('time', () => true);
+    expect(await redis.ttl(key)).toBeLessThanOrEqual(100);
+    expect(await redis.ttl(key)).toBeGreaterThan(0);
   });
 
   test('says that Postgres is away, part by part, and goes on with what is in Redis', async () => {
