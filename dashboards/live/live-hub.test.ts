@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import { SchedulerError } from '../../shared/errors.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { eventually } from '../../tests/support/eventually.ts';
 import { createLiveHub } from './live-hub.ts';
@@ -26,5 +27,16 @@ test('whoever comes later is told what has not changed, at once or when it has b
   time += 31_000;
   const fourth = heardBy();
   await eventually(() => expect(fourth.heard).toEqual(told));
+  await hub.close();
+});
+
+test.each([
+  [new SchedulerError('STORE_UNAVAILABLE', { messages: ['Postgres is away.'] }), 'Postgres is away.'],
+  [new Error('SELECT secret FROM devices'), 'It cannot be read now.'],
+])('a part that cannot be read says so in words of ours: %s', async (thrown, message) => {
+  const hub = createLiveHub([{ name: 'broken', everyMs: HOUR_MS, read: () => Promise.reject(thrown) }], logger);
+  const heard: string[] = [];
+  hub.watch((each) => heard.push(each));
+  await eventually(() => expect(heard).toEqual([`event: problem\ndata: ${JSON.stringify({ part: 'broken', message })}\n\n`]));
   await hub.close();
 });

@@ -1,4 +1,4 @@
-import { messageOf } from '../../shared/errors.ts';
+import { SchedulerError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 
 /** One thing on the page that is read again and again. */
@@ -53,7 +53,7 @@ export function createLiveHub(parts: readonly LivePart[], logger: Logger, now: (
         tell(part, messageFor(part.name, await part.read()));
       } catch (error) {
         logger.warn({ part: part.name, err: error }, 'a part of the operations page could not be read; tried again');
-        tell(part, messageFor('problem', { part: part.name, message: messageOf(error) }));
+        tell(part, messageFor('problem', { part: part.name, message: problemOf(error) }));
       }
       if (isWatched()) await rest(Math.max(part.everyMs, REST * (performance.now() - began)));
     }
@@ -103,6 +103,11 @@ export function createLiveHub(parts: readonly LivePart[], logger: Logger, now: (
       await Promise.all(running.values());
     },
   };
+}
+
+/** What may be said of it to a viewer: others than our own errors tell of statements and addresses. */
+function problemOf(error: unknown): string {
+  return error instanceof SchedulerError ? error.message : 'It cannot be read now.';
 }
 
 /** A message of `text/event-stream`. */

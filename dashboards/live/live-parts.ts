@@ -8,7 +8,6 @@ import { readStatsHistory } from '../../shared/store/stats-history.ts';
 import { listStrategies } from '../../shared/store/strategies.ts';
 import { readWaitingTiers } from '../../shared/store/waiting-view.ts';
 import type { DashboardDeps } from '../deps.ts';
-import type { JobListing } from '../jobs.ts';
 import { listJobs } from '../jobs.ts';
 import { redact } from '../redact.ts';
 import { summarise } from '../summary.ts';
@@ -35,7 +34,7 @@ export function liveParts(deps: DashboardDeps, map: FleetMap): readonly LivePart
     part('waiting', SECOND, () => readWaitingTiers(store)),
     part('minutes', SECOND, () => minutes()),
     part('queues', SECOND, () => summarise(queues)),
-    part('jobs', SECOND, (): Promise<JobListing[]> => listJobs(deps)),
+    part('jobs', SECOND, async () => redact(await listJobs(deps))),
     part('health', 2 * SECOND, async () => ({
       neighbours: await readBreakerBoard(redis, prefix),
       caches: await readCacheUse(redis, prefix),
