@@ -18,6 +18,7 @@ import { createLoginLimit } from './login-limit.ts';
 import { registerPageFiles } from './page-files.ts';
 import { operationsPage } from './pages/operations-page.ts';
 import { createSessions } from './sessions.ts';
+import { assertStorable } from './storable.ts';
 import { registerStories } from './story-routes.ts';
 import { summarise } from './summary.ts';
 
@@ -72,6 +73,7 @@ export async function createDashboardServer(options: DashboardServerOptions): Pr
     const { method, url, session } = request;
     if (method !== 'GET' && method !== 'HEAD') logger.info({ user: session?.username, method, url, status: reply.statusCode }, 'change');
   });
+  app.addHook('preValidation', assertStorable);
   keepAudit(app, options.store, logger);
   registerLogin(app, { accounts: options.accounts, sessions, limit: createLoginLimit(redis, prefix), secure });
   registerPages(app, options);

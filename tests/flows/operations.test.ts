@@ -271,6 +271,15 @@ describe('an action', () => {
     expect((await fetch(`${dashboard.url}/%61pi/summary`)).status).toBe(401);
   });
 
+  test('with text that cannot be stored is refused, and so is a question', async () => {
+    for (const path of ['/api/search?q=%00', '/api/story/user?id=a%00', '/api/story/%00?id=a'])
+      expect([path, (await viewer.get(path)).status]).toEqual([path, 400]);
+    const words = { allocationId: randomUUID() };
+    expect((await operator.act('%00', words)).status).toBe(400);
+    for (const reason of ['a\u0000b', '\ud800']) expect((await operator.act('release', { ...words, reason })).status).toBe(400);
+    expect((await operator.act('release', { ...words, 'a\u0000b': 1 })).status).toBe(400);
+  });
+
   test('that is none is answered so, and noted all the same', async () => {
     expect((await operator.act('toString', {})).status).toBe(404);
     expect(await newest()).toMatchObject({ action: 'toString' });
