@@ -50,6 +50,8 @@ export interface Story {
 
 const NOTHING = { allocations: [], requests: [], extensions: [], events: [], reservations: [], jobs: [] } as const;
 const LOG_LINES = 20;
+/** So many allocations and requests of a user or device are followed into events and jobs. */
+const LATEST = 5;
 
 /** Tells a story, or nothing when nothing is known. Holds no secret, and no address of a device. */
 export async function tellStory(deps: DashboardDeps, kind: Subject['kind'], id: string): Promise<Story | undefined> {
@@ -65,7 +67,8 @@ const TELL: Readonly<Record<Subject['kind'], (deps: DashboardDeps, id: string) =
   reservation: tellReservation,
 };
 
-async function tellUser({ store }: DashboardDeps, id: string): Promise<Story | undefined> {
+async function tellUser(deps: DashboardDeps, id: string): Promise<Story | undefined> {
+  const { store } = deps;
   const [user, allocations, requests, reservations] = await Promise.all([
     readStoryUser(store, id),
     readAllocations(store, { userId: id }),
@@ -73,17 +76,40 @@ async function tellUser({ store }: DashboardDeps, id: string): Promise<Story | u
     readStoryReservations(store, { userId: id }),
   ]);
   if (user === undefined && allocations.length + requests.length + reservations.length === 0) return undefined;
-  return { ...NOTHING, kind: 'user', id, user, allocations, requests, reservations };
+  return { ...NOTHING, kind: 'user', id, user, allocations, requests, reservations, ...(await readLatest(deps, allocations, requests)) };
 }
 
-async function tellDevice({ store }: DashboardDeps, id: string): Promise<Story | undefined> {
+async function tellDevice(deps: DashboardDeps, id: string): Promise<Story | undefined> {
+  const { store } = deps;
   const device = await readStoryDevice(store, id);
   if (device === undefined) return undefined;
   const [allocations, reservations] = await Promise.all([
     readAllocations(store, { deviceId: id }),
     readStoryReservations(store, { deviceId: id }),
   ]);
-  return { ...NOTHING, kind: 'device', id, device, allocations, reservations };
+  const requests = await readStoryRequests(store, { ids: allocations.map(({ requestId }) => requestId) });
+  return { ...NOTHING, kind: 'device', id, device, allocations, requests, reservations, ...(await readLatest(deps, allocations, [])) };
+}
+
+/** Events and jobs are known by allocation and request, not by user or device: those of the latest stand for them. */
+async function readLatest(
+  deps: DashboardDeps,
+  allocations: readonly AllocationRow[],
+  requests: readonly RequestRow[],
+): Promise<Pick<Story, 'events' | 'jobs'>> {
+  const latest = allocations.slice(0, LATEST);
+  const asked = new Set([...latest.map(({ requestId }) => requestId), ...requests.slice(0, LATEST).map(({ id }) => id)]);
+  const [events, jobs] = await Promise.all([
+    readEvents(
+      deps.store,
+      latest.map(({ id }) => id),
+    ),
+    readJobs(deps, [
+      ...[...asked].map((id) => [QUEUES.allocate, id] as const),
+      ...latest.map(({ id }) => [QUEUES.delivery, `billing-${id}`] as const),
+    ]),
+  ]);
+  return { events, jobs };
 }
 
 async function tellAllocation(deps: DashboardDeps, id: string): Promise<Story | undefined> {
@@ -92,9 +118,9 @@ async function tellAllocation(deps: DashboardDeps, id: string): Promise<Story | 
   const [allocation] = allocations;
   if (allocation === undefined) return undefined;
   const [requests, extensions, events, reservations] = await Promise.all([
-    readStoryRequests(store, { id: allocation.requestId }),
+    readStoryRequests(store, { ids: [allocation.requestId] }),
     readExtensions(store, id),
-    readEvents(store, id),
+    readEvents(store, [id]),
     readStoryReservations(store, { allocationId: id }),
   ]);
   const jobs = await readJobs(deps, [
@@ -106,7 +132,7 @@ async function tellAllocation(deps: DashboardDeps, id: string): Promise<Story | 
 }
 
 async function tellRequest(deps: DashboardDeps, id: string): Promise<Story | undefined> {
-  const requests = await readStoryRequests(deps.store, { id });
+  const requests = await readStoryRequests(deps.store, { ids: [id] });
   const [request] = requests;
   if (request === undefined) return undefined;
   const granted = request.allocationId === null ? undefined : await tellAllocation(deps, request.allocationId);

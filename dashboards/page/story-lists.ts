@@ -10,7 +10,7 @@ import { StoryLink } from './story-link.ts';
 /** Lists of a user or a device: what they held, asked and reserved, the newest first. */
 export function StoryLists({ story }: { readonly story: Story }) {
   if (story.kind !== 'user' && story.kind !== 'device') return html`<${Jobs} story=${story} />`;
-  const { allocations, requests, reservations } = story;
+  const { allocations, requests, reservations, events, jobs } = story;
   return html`<div class="grid">
     ${list(
       'Allocations',
@@ -27,23 +27,19 @@ export function StoryLists({ story }: { readonly story: Story }) {
         allocation.endedAt === null ? html`<${ActionButton} what=${releaseOf(allocation)} label="Release" />` : '',
       ]),
     )}
-    ${
-      story.kind === 'device'
-        ? null
-        : list(
-            'Waited or refused',
-            ['Request', 'Tier', 'Status', 'Asked', 'Decided'],
-            requests.map((request) => [
-              html`<${StoryLink} kind="request" id=${request.id} label=${short(request.id)} />`,
-              request.tier,
-              request.code === null ? request.status : `${request.status}: ${request.code}`,
-              relative(request.createdAt, now.value),
-              request.decidedAt === null
-                ? '–'
-                : `after ${duration(new Date(request.decidedAt).getTime() - new Date(request.createdAt).getTime())}`,
-            ]),
-          )
-    }
+    ${list(
+      story.kind === 'device' ? 'Requests' : 'Waited or refused',
+      ['Request', 'Tier', 'Status', 'Asked', 'Decided'],
+      requests.map((request) => [
+        html`<${StoryLink} kind="request" id=${request.id} label=${short(request.id)} />`,
+        request.tier,
+        request.code === null ? request.status : `${request.status}: ${request.code}`,
+        relative(request.createdAt, now.value),
+        request.decidedAt === null
+          ? '–'
+          : `after ${duration(new Date(request.decidedAt).getTime() - new Date(request.createdAt).getTime())}`,
+      ]),
+    )}
     ${list(
       'Reservations',
       ['User', 'Device', 'From', 'To', 'Status'],
@@ -55,6 +51,23 @@ export function StoryLists({ story }: { readonly story: Story }) {
         reservation.status,
       ]),
     )}
+    ${list(
+      'Events of the latest allocations',
+      ['Event', 'When', 'Status', 'Attempts', 'Error'],
+      events.map(({ topic, createdAt, status, attempts, lastError }) => [topic, moment(createdAt), status, attempts, lastError ?? '–']),
+    )}
+    ${list(
+      'Jobs of the latest allocations and requests',
+      ['Job', 'When', 'State', 'Attempts', 'Error'],
+      jobs.map(({ queue, id, name, at, state, attempts, failedReason }) => [
+        html`<a href="/queues/queue/${queue}/${encodeURIComponent(id)}">${queue}/${name}</a>`,
+        moment(at),
+        state,
+        attempts,
+        failedReason ?? '–',
+      ]),
+    )}
+    <${Jobs} story=${story} />
   </div>`;
 }
 

@@ -92,14 +92,14 @@ export async function readAllocations(store: Store, by: By): Promise<readonly Al
   );
 }
 
-/** One request, or those of a user that waited or were refused: who was granted one has the allocation to show for it. */
+/** Requests by their ids, or those of a user that waited or were refused: who was granted one has the allocation to show for it. */
 export async function readStoryRequests(
   store: Store,
-  by: { readonly id: string } | { readonly userId: string },
+  by: { readonly ids: readonly string[] } | { readonly userId: string },
 ): Promise<readonly RequestRow[]> {
   const source =
-    'id' in by
-      ? Prisma.sql`SELECT * FROM requests WHERE id = ${by.id}::uuid`
+    'ids' in by
+      ? Prisma.sql`SELECT * FROM requests WHERE id = ANY(${by.ids.slice(0, MOST)}::uuid[])`
       : Prisma.sql`(SELECT * FROM requests WHERE user_id = ${by.userId} AND rank_at IS NOT NULL ORDER BY created_at DESC, id DESC LIMIT ${MOST}::int)
           UNION (SELECT * FROM requests WHERE user_id = ${by.userId} AND status = 'refused' ORDER BY decided_at DESC LIMIT ${MOST}::int)`;
   return translated(
@@ -123,19 +123,19 @@ export async function readExtensions(store: Store, allocationId: string): Promis
 const NEARBY = 1_000;
 
 /**
- * What of an allocation left or is leaving: events, reports of use, notices. An index knows the reports of use and whatever is not
+ * What of these allocations (some, not many) left or is leaving: events, reports of use, notices. An index knows the reports of use and whatever is not
  * delivered yet by the allocation; the events of its grant and its end were written by the same transactions as the reports.
  */
-export async function readEvents(store: Store, allocationId: string): Promise<readonly EventRow[]> {
+export async function readEvents(store: Store, allocationIds: readonly string[]): Promise<readonly EventRow[]> {
   return translated(
     store.prisma.$queryRaw<EventRow[]>`
-      WITH reports AS MATERIALIZED (SELECT id FROM outbox WHERE channel = 'usage' AND key = ${allocationId}),
+      WITH reports AS MATERIALIZED (SELECT id, key FROM outbox WHERE channel = 'usage' AND key = ANY(${allocationIds}::text[])),
       found AS (
         SELECT o.* FROM reports JOIN LATERAL (
-          SELECT * FROM outbox o WHERE o.id BETWEEN reports.id - ${NEARBY}::int AND reports.id + ${NEARBY}::int AND (o.key = ${allocationId} OR o.payload ->> 'allocationId' = ${allocationId})
+          SELECT * FROM outbox o WHERE o.id BETWEEN reports.id - ${NEARBY}::int AND reports.id + ${NEARBY}::int AND (o.key = reports.key OR o.payload ->> 'allocationId' = reports.key)
         ) o ON true
         UNION
-        SELECT o.* FROM outbox o WHERE o.channel IN ('event', 'usage', 'notice') AND o.status <> 'delivered' AND o.key = ${allocationId}
+        SELECT o.* FROM outbox o WHERE o.channel IN ('event', 'usage', 'notice') AND o.status <> 'delivered' AND o.key = ANY(${allocationIds}::text[])
       )
       SELECT id::text AS id, channel, topic, status, attempts, last_error AS "lastError", created_at AS "createdAt", delivered_at AS "deliveredAt"
       FROM found ORDER BY found.id LIMIT ${MOST}::int`,

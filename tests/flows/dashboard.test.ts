@@ -251,8 +251,7 @@ describe('a session', () => {
   test('is not renewed by what its page asks by itself', async () => {
     const id = await createSessions(redis, prefix, [OPERATOR]).begin(OPERATOR);
     const key = `${prefix}:dashboard:session:${createHash('sha256').update(id).digest('base64url')}`;
-    const ask = (headers: object) =>
-      server.app.inject({ url: '/api/session', headers: { cookie: `scheduler_session=${id}`, ...headers } });
+    const ask = (headers: object) => server.app.inject({ url: '/api/session', headers: { cookie: `scheduler_session=${id}`, ...headers } });
     await redis.expire(key, 100);
     expect((await ask({ 'x-unasked': '1' })).statusCode).toBe(200);
     expect(await redis.ttl(key)).toBeLessThanOrEqual(100);

@@ -55,7 +55,7 @@ interface Story {
   readonly allocations: readonly { readonly id: string; readonly endReason: string | null; readonly billing: string | null }[];
   readonly requests: readonly { readonly id: string; readonly status: string; readonly code: string | null }[];
   readonly events: readonly { readonly topic: string; readonly status: string }[];
-  readonly jobs: readonly { readonly queue: string; readonly state: string }[];
+  readonly jobs: readonly { readonly id: string; readonly queue: string; readonly state: string }[];
   readonly device?: { readonly draining: boolean };
 }
 
@@ -336,8 +336,15 @@ describe('the search', () => {
     for (const [kind, id] of [
       ['user', 'hero'],
       ['device', deviceId],
-    ] as const)
-      expect((await story(kind, id)).data.allocations.map((each) => each.id)).toContain(allocationId);
+    ] as const) {
+      const { data } = await story(kind, id);
+      expect(data.allocations.find((each) => each.id === allocationId)).toMatchObject({ billing: 'owed' });
+      if (kind === 'device') expect(data.requests.map((each) => each.id)).toContain(requestId);
+      expect(data.events.map(({ topic }) => topic)).toEqual(
+        expect.arrayContaining(['device.allocated', 'increment', 'device.released', 'decrement']),
+      );
+      expect(data.jobs.find((each) => each.id === requestId)).toMatchObject({ queue: 'allocate', state: 'completed' });
+    }
   });
 
   test('tells delivered events as well, and refusals of a user', async () => {
