@@ -29,7 +29,6 @@ export async function ownPostgres(): Promise<OwnServer> {
   if (bin === undefined) throw new Error('The programs of Postgres are needed for this test: npm run services -- up installs them.');
   const folder = mkdtempSync(join(isRoot ? '/var/tmp' : tmpdir(), 'scheduler-test-postgres-'));
   chmodSync(folder, 0o755);
-  const port = await freePort();
   // Not the synchronous form: a test process that stands still times out its own calls.
   const run = async (program: string, ...args: string[]) => {
     const [command = '', ...rest] = [...(isRoot ? ['runuser', '-u', 'postgres', '--'] : []), join(bin, program), ...args];
@@ -38,6 +37,7 @@ export async function ownPostgres(): Promise<OwnServer> {
   if (isRoot) await execute('chown', ['postgres', folder]);
   const data = join(folder, 'data');
   await run('initdb', '-D', data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync');
+  const port = await freePort();
   const settings = `-p ${port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''`;
   const start = () => run('pg_ctl', '-D', data, '-l', join(folder, 'log'), '-o', settings, '-w', 'start');
   // Whoever is interrupted must not leave a server behind.

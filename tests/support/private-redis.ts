@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createServer } from 'node:net';
+import { freePort } from '../../dev/cluster/ports.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { closeRedis, createRedis, type RedisAddress, whenReady } from '../../shared/run/redis.ts';
 
@@ -25,7 +25,7 @@ export async function startPrivateRedis(...settings: string[]): Promise<PrivateR
       stdio: 'ignore',
     });
     const redis = createRedis('worker', address, createLogger('test', 'silent'));
-    await whenReady(redis, 10_000);
+    await whenReady(redis, 30_000);
     closeRedis(redis);
   }
 
@@ -45,15 +45,4 @@ export async function startPrivateRedis(...settings: string[]): Promise<PrivateR
 
   await start();
   return { address, kill, start, signal: (signal) => void server?.kill(signal) };
-}
-
-/** A port nobody listens on at the moment. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => (typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port'))));
-    });
-  });
 }

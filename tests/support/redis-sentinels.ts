@@ -3,10 +3,11 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '../../dev/cluster/ports.ts';
 import { closeRedis, type RedisAddress } from '../../shared/run/redis.ts';
 import { eventually } from './eventually.ts';
 import { openRedis } from './open-redis.ts';
-import { freePort, type PrivateRedis, startPrivateRedis } from './private-redis.ts';
+import { type PrivateRedis, startPrivateRedis } from './private-redis.ts';
 
 /** What the Sentinels call the primary. */
 const NAME = 'mymaster';
