@@ -17,7 +17,7 @@ let bench: QueueBench;
 beforeAll(async () => {
   cluster = await startRedisCluster();
   bench = await openQueueBench(cluster.address);
-}, 60_000);
+}, 180_000);
 
 afterAll(async () => {
   await bench.close();
@@ -68,7 +68,7 @@ describe('on a Redis Cluster', () => {
 
   test('a connection is ready when the slots are known', async () => {
     const redis = createRedis('producer', cluster.address, createLogger('test', 'silent'));
-    await whenReady(redis, 10_000);
+    await whenReady(redis, 30_000);
     expect(redis.status).toBe('ready');
     closeRedis(redis);
   });
@@ -90,5 +90,5 @@ describe('when the primary of a Redis Cluster is killed', () => {
     await running.everyScheduleRuns(since);
     await running.close();
     await replicated.stop();
-  }, 60_000);
+  }, 180_000);
 });

@@ -13,7 +13,7 @@ let bench: FailOverBench;
 beforeAll(async () => {
   sentinels = await startRedisSentinels();
   bench = await openFailOverBench(sentinels.address);
-}, 60_000);
+}, 180_000);
 
 afterAll(async () => {
   await bench.close();
@@ -45,7 +45,7 @@ describe('behind Sentinels', () => {
     await eventually(() => bench.allocations.resume(), 10_000);
     await bench.allGranted([...before, ...lost, ...(await during), ...(await bench.askAll('after'))]);
     await bench.everyScheduleRuns(since);
-  }, 60_000);
+  }, 180_000);
 
   test('a primary that stands still without closing anything is left for the next one', async () => {
     const primary = await sentinels.primary();
@@ -56,7 +56,7 @@ describe('behind Sentinels', () => {
     await sentinels.untilPromoted(primary);
     await bench.allGranted([...(await during), ...(await bench.askAll('thawed'))]);
     await bench.everyScheduleRuns(since);
-  }, 60_000);
+  }, 180_000);
 
   test('user, password, database and encryption come from the URL, the password of the Sentinels from themselves', () => {
     const watching = { nodes: ['127.0.0.1:1', '[::1]:2'], name: 'mymaster', password: 'theirs' };

@@ -20,7 +20,7 @@ const SCHEDULES = MAINTENANCE.schedules.map((schedule) =>
   schedule.name === 'reconcile' ? { ...schedule, recurrence: { everyMs: 1_000 } } : schedule,
 );
 /** Who asks, asks again for this long, ms. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 40_000;
 
 /** Doors, workers and schedules on a Redis of more than one server, and who asks them all the time. */
 export interface FailOverBench {

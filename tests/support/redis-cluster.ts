@@ -19,11 +19,11 @@ export interface RedisCluster {
 /**
  * Three primaries, the slots shared out among them.
  *
- * @param replicas  of each primary; one that is gone for a second is replaced by a replica of it
+ * @param replicas  of each primary; one that is gone for three seconds is replaced by a replica of it
  */
 export async function startRedisCluster(replicas: 0 | 1 = 0): Promise<RedisCluster> {
   const folder = await mkdtemp(join(tmpdir(), 'redis-cluster-'));
-  const settings = ['--cluster-enabled', 'yes', '--dir', folder, '--cluster-node-timeout', '1000', '--repl-diskless-sync-delay', '0'];
+  const settings = ['--cluster-enabled', 'yes', '--dir', folder, '--cluster-node-timeout', '3000', '--repl-diskless-sync-delay', '0'];
   const servers: PrivateRedis[] = [];
   for (let number = 0; number < 3 * (1 + replicas); number += 1) {
     servers.push(await startPrivateRedis(...settings, '--cluster-config-file', `${number}.conf`, '--dbfilename', `${number}.rdb`));

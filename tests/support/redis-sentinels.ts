@@ -12,7 +12,7 @@ import { type PrivateRedis, startPrivateRedis } from './private-redis.ts';
 /** What the Sentinels call the primary. */
 const NAME = 'mymaster';
 
-/** A primary, two replicas, and three Sentinels of a test's own that agree within a second that a primary is gone. */
+/** A primary, two replicas, and three Sentinels of a test's own that agree within some seconds that a primary is gone. */
 export interface RedisSentinels {
   readonly address: RedisAddress;
   /** The server the Sentinels call the primary at the moment. */
@@ -65,7 +65,7 @@ export async function startRedisSentinels(): Promise<RedisSentinels> {
           if (!(await redis.info('replication')).includes('role:master')) throw new Error('the new primary is a replica still');
         });
         return now;
-      }, 20_000),
+      }, 40_000),
     stop: async () => {
       for (const { end } of sentinels) await end();
       for (const server of servers) await server.kill();
@@ -98,7 +98,7 @@ async function startSentinel(file: string, primaryPort: string): Promise<{ port:
     `port ${port}`,
     'bind 127.0.0.1',
     `sentinel monitor ${NAME} 127.0.0.1 ${primaryPort} 2`,
-    `sentinel down-after-milliseconds ${NAME} 500`,
+    `sentinel down-after-milliseconds ${NAME} 2000`,
     `sentinel failover-timeout ${NAME} 1000`,
     `sentinel parallel-syncs ${NAME} 2`,
   ];
