@@ -8,7 +8,7 @@ export interface RelayProcess {
   readonly child: ChildProcess;
   /** What it has logged so far. */
   readonly lines: readonly string[];
-  /** Resolves when it leads; throws when it does not within 20 s. */
+  /** Resolves when it leads; throws when it does not within a minute. */
   leads(): Promise<void>;
   /** Sends a signal and resolves with the exit code, null after a kill. */
   end(signal: NodeJS.Signals): Promise<number | null>;
@@ -30,7 +30,7 @@ export function spawnRelay(settings: Readonly<Record<string, string>>): RelayPro
     leads: () =>
       eventually(() => {
         if (!lines.includes('this process leads now')) throw new Error(`it does not lead: ${lines.join('; ')}`);
-      }, 20_000),
+      }, 60_000),
     end: async (signal) => {
       if (child.exitCode === null && child.signalCode === null) {
         child.kill(signal);
