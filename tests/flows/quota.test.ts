@@ -14,8 +14,8 @@ const callers: TestCaller[] = [];
 beforeAll(async () => {
   wired = await wire({ allocationWorkers: 0 });
   await addDevices(wired.store, alike(50));
-  const caller = openCaller('user', wired.users.url, { retries: 0, timeoutMs: 300, tuning: { leastCalls: 1_000 } });
-  const billingCaller = openCaller('billing', wired.billing.url, { retries: 0, timeoutMs: 300, tuning: { leastCalls: 1_000 } });
+  const caller = openCaller('user', wired.users.url, { retries: 0, timeoutMs: 3_000, tuning: { leastCalls: 1_000 } });
+  const billingCaller = openCaller('billing', wired.billing.url, { retries: 0, timeoutMs: 3_000, tuning: { leastCalls: 1_000 } });
   callers.push(caller, billingCaller);
   const { redis, prefix, metrics, allocation } = wired;
   const shared = { redis, prefix, metrics, logger: allocation.logger, ttlSeconds: 60 };
