@@ -178,7 +178,7 @@ describe('in a browser', () => {
     await dashboard.close();
     await page.locator('.state.lost').waitFor();
     const port = Number(new URL(dashboard.url).port);
-    dashboard = await openDashboard(bench, port);
+    dashboard = await eventually(() => openDashboard(bench, port));
     await context.setOffline(false);
     await page.locator('.state.live').waitFor();
   });

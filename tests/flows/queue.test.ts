@@ -26,7 +26,7 @@ const statusOf = async (user: string, id: string) => (await call('GET', `/schedu
 /** A device held by somebody. @returns what releases it */
 async function held(changes: object = {}): Promise<() => Promise<void>> {
   await bench.addDevices(1, { ...changes });
-  const { body } = await call('POST', '/scheduler/devices/allocate', 'holder', { userId: 'holder' });
+  const { body } = await call('POST', '/scheduler/devices/allocate', 'holder', { userId: 'holder', waitMs: 30_000 });
   return async () => {
     const { status } = await call('POST', '/scheduler/devices/release', 'holder', { allocationId: body.data.allocationId });
     expect(status).toBe(200);
@@ -89,7 +89,7 @@ describe('the queue', () => {
 
   it('passes over who is at the limit, and serves them after their own release', async () => {
     await bench.addDevices(1);
-    const own = (await call('POST', '/scheduler/devices/allocate', 'full', { userId: 'full' })).body.data;
+    const own = (await call('POST', '/scheduler/devices/allocate', 'full', { userId: 'full', waitMs: 30_000 })).body.data;
     const { id } = (await join('full')).body.data;
     await bench.addDevices(1);
     const next = (await join('ann')).body.data;
@@ -141,7 +141,7 @@ describe('a place in the queue', () => {
 
   it('is told with 202 to who asks with queueIfBusy', async () => {
     await held();
-    const { status, body } = await call('POST', '/scheduler/devices/allocate', 'ann', { userId: 'ann', queueIfBusy: true });
+    const { status, body } = await call('POST', '/scheduler/devices/allocate', 'ann', { userId: 'ann', queueIfBusy: true, waitMs: 30_000 });
     expect([status, body.data]).toMatchObject([
       202,
       { status: 'waiting', position: 1, reason: 'POOL_BUSY', estimatedStart: { p50: expect.any(String) } },

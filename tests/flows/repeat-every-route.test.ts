@@ -38,7 +38,8 @@ const send = async (method: string, path: string, { body, raw }: Sent, headers: 
     headers: { ...headers, ...(raw === undefined ? {} : { 'content-type': 'application/x-ndjson' }) },
   });
 const made = async (path: string, body: object) => (await send('POST', path, { body })).body.data;
-const allocation = (more: object = {}) => made('/scheduler/devices/allocate', { userId: someone(), durationMinutes: 20, ...more });
+const allocation = (more: object = {}) =>
+  made('/scheduler/devices/allocate', { userId: someone(), durationMinutes: 20, waitMs: 30_000, ...more });
 const reservation = () => made('/scheduler/reservations', { userId: someone(), reservedStartTime: later(), durationMinutes: 15 });
 const entry = () => made('/scheduler/queue/join', { userId: someone(), deviceType: 'tablet' });
 const strategy = () => made('/scheduler/strategies', { name: randomUUID(), type: 'round_robin' });
@@ -50,9 +51,9 @@ const onDevice = async (): Promise<Sent> => at((await bench.addDevices(1))[0] ??
 /** Of every route that changes something: a call that succeeds, and one that is refused where the state may refuse it. */
 const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
   'POST /scheduler/devices/allocate': [
-    ok(() => ({ body: { userId: someone() } }), 201),
+    ok(() => ({ body: { userId: someone(), waitMs: 30_000 } }), 201),
     ok(() => ({ body: { userId: someone(), waitMs: 0 } }), 202),
-    no(409, () => ({ body: { userId: someone(), devicePreferences: { deviceType: 'tablet' } } })),
+    no(409, () => ({ body: { userId: someone(), waitMs: 30_000, devicePreferences: { deviceType: 'tablet' } } })),
   ],
   'POST /scheduler/devices/release': [
     ok(async () => ({ body: { allocationId: (await allocation()).allocationId } })),

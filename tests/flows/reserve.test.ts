@@ -14,8 +14,10 @@ beforeAll(async () => {
 });
 afterAll(() => bench.close());
 beforeEach(async () => {
-  await bench.store.prisma
-    .$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, reservations, reservation_series, idempotency_keys CASCADE`;
+  await bench.store.transaction(
+    (tx) =>
+      tx.$executeRaw`TRUNCATE devices, allocations, requests, users, ledger, outbox, reservations, reservation_series, idempotency_keys CASCADE`,
+  );
 });
 
 const MINUTE = 60_000;
@@ -99,7 +101,10 @@ describe('a reservation', () => {
 
   it('gets the device a lease will have left, and none whose lease lasts longer', async () => {
     const [id = ''] = await bench.addDevices(1);
-    const lease = await api.call('POST', '/scheduler/devices/allocate', { as: service, body: { userId: 'bob', durationMinutes: 20 } });
+    const lease = await api.call('POST', '/scheduler/devices/allocate', {
+      as: service,
+      body: { userId: 'bob', durationMinutes: 20, waitMs: 30_000 },
+    });
     expect(lease.status).toBe(201);
     const early = await book('ann', { reservedStartTime: later(lease.body.data.expiresAt, -5) });
     expect(early.body).toMatchObject({ code: 'NO_CAPACITY', details: { conflicts: [{ deviceId: id, by: 'allocation' }] } });
@@ -112,7 +117,7 @@ describe('a reservation', () => {
     await bench.addDevices(1);
     expect((await book('ann', { reservedStartTime: inMinutes(30) })).status).toBe(201);
     const allocate = (durationMinutes: number) =>
-      api.call('POST', '/scheduler/devices/allocate', { as: service, body: { userId: 'bob', durationMinutes } });
+      api.call('POST', '/scheduler/devices/allocate', { as: service, body: { userId: 'bob', durationMinutes, waitMs: 30_000 } });
     expect((await allocate(45)).body).toMatchObject({ statusCode: 409, code: 'NO_DEVICE_AVAILABLE' });
     expect((await allocate(25)).status).toBe(201);
   });
@@ -183,7 +188,10 @@ describe('fifty at once for few devices', () => {
       Array.from({ length: 40 }, (_, index) =>
         index % 2 === 0
           ? book(`user-${index}`, { reservedStartTime: start })
-          : api.call('POST', '/scheduler/devices/allocate', { as: service, body: { userId: `user-${index}`, durationMinutes: 60 } }),
+          : api.call('POST', '/scheduler/devices/allocate', {
+              as: service,
+              body: { userId: `user-${index}`, durationMinutes: 60, waitMs: 30_000 },
+            }),
       ),
     );
     const [row] = await bench.store.prisma.$queryRaw<{ booked: number; leased: number; wrong: number }[]>`
@@ -262,7 +270,7 @@ describe('the gap between two', () => {
     expect((await reserve('cyd', later(start, -64))).body).toMatchObject({ code: 'NO_CAPACITY' });
     const minutes = Math.floor((Date.parse(start) - Date.now()) / MINUTE);
     const allocate = (durationMinutes: number) =>
-      api.call('POST', '/scheduler/devices/allocate', { as: service, body: { userId: 'dan', durationMinutes } });
+      api.call('POST', '/scheduler/devices/allocate', { as: service, body: { userId: 'dan', durationMinutes, waitMs: 30_000 } });
     expect((await allocate(minutes - 3)).body).toMatchObject({ code: 'NO_DEVICE_AVAILABLE' });
     expect((await allocate(minutes - 6)).status).toBe(201);
     await gapped.close();

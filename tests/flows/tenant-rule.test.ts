@@ -23,7 +23,7 @@ type Call = (
 /** The tenant that ended up in the row, by the door it was asked at. */
 const DOORS: Readonly<Record<string, Call>> = {
   allocate: async (as, userId, tenantId) => {
-    const { status, body } = await api.call('POST', '/scheduler/devices/allocate', { as, body: { userId, tenantId } });
+    const { status, body } = await api.call('POST', '/scheduler/devices/allocate', { as, body: { userId, tenantId, waitMs: 30_000 } });
     const row = await bench.store.prisma.allocation.findFirst({ where: { userId }, orderBy: { allocatedAt: 'desc' } });
     if (status === 201) expect(body.data.tenantId).toBe(row?.tenantId);
     if (row !== null)
@@ -116,12 +116,20 @@ test('the tenant the user is known with costs an allocation no statement more', 
     expect(status).toBe(202);
     return counter.count() - before;
   };
-  const [user, known] = [await userOf(), await userOf('acme')];
+  /** The least of three calls: now and then the server sends a statement of its own. */
+  const leastOf = async (known: string | undefined, as?: Record<string, string>, more: Record<string, unknown> = {}) => {
+    const counts: number[] = [];
+    for (let call = 0; call < 3; call += 1) {
+      const userId = await userOf(known);
+      counts.push(await statementsOf(as ?? (await asUser(userId)), { userId, ...more }));
+    }
+    return Math.min(...counts);
+  };
   // The first call of a server opens its connections.
   await statementsOf(await asService(), { userId: await userOf() });
-  const usual = await statementsOf(await asUser(user), { userId: user });
-  expect(await statementsOf(await asService(), { userId: await userOf(), tenantId: 'acme' })).toBe(usual);
-  expect(await statementsOf(await asService(), { userId: known })).toBe(usual);
+  const usual = await leastOf(undefined);
+  expect(await leastOf(undefined, await asService(), { tenantId: 'acme' })).toBe(usual);
+  expect(await leastOf('acme', await asService())).toBe(usual);
   await counted.close();
   await counter.close();
 });
