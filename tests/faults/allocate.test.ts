@@ -144,7 +144,7 @@ describe('a request accepted while Redis is away', () => {
     } finally {
       await maintenance.close();
     }
-  }, 60_000);
+  }, 180_000);
 });
 
 describe('a run', () => {
@@ -168,7 +168,7 @@ describe('a run', () => {
       await postgres.stop();
       await postgres.start();
     });
-  }, 60_000);
+  }, 180_000);
 
   it('goes on by itself when Redis is restarted, nothing lost and nothing twice', async () => {
     server = await ownRedis();
@@ -184,5 +184,5 @@ describe('a run', () => {
     await eventually(async () => expect(await store.prisma.request.count({ where: { status: 'granted' } })).toBe(80), 40_000);
     expect(await store.prisma.allocation.count()).toBe(80);
     expect(await readInvariants(store)).toEqual([]);
-  }, 60_000);
+  }, 180_000);
 });

@@ -85,7 +85,7 @@ describe('the API with a queue that takes nothing more', () => {
     const server = await start({ redisUrl: full.address.url });
     const redis = createRedis('producer', full.address, createLogger('test', 'silent'));
     open.push({ close: async () => closeRedis(redis) });
-    await whenReady(redis, 5_000);
+    await whenReady(redis, 30_000);
     for (let part = 0; part < 30; part += 1) await redis.set(`ballast ${part}`, 'x'.repeat(1_000_000));
 
     // How full it is is looked at in the background, while somebody asks.

@@ -64,7 +64,7 @@ describe('a client', () => {
     const { hostname, port } = new URL(server.address.url);
     const network = await startTcpProxy({ hostname, port });
     const far = new SchedulerClient({ redis: { url: `redis://127.0.0.1:${network.port}/0` }, service: 'orders', prefix: bench.prefix });
-    const { requestId = '' } = { ...(await far.allocate('user-1', {}, { timeoutMs: 50 })) };
+    const { requestId = '' } = { ...(await far.allocate('user-1', {}, { timeoutMs: 2_000 })) };
     network.stall();
     const waiting = far.waitFor(requestId, { timeoutMs: 60_000 }).catch((error: unknown) => error);
     await far.close();
@@ -95,7 +95,7 @@ describe('a client whose Redis', () => {
   });
 
   test('is away for longer throws that it could not be reached', async () => {
-    await client.allocate('user-1', {}, { timeoutMs: 50 });
+    await client.allocate('user-1', {}, { timeoutMs: 2_000 });
     await server.kill();
     await expect(client.allocate('user-2', {}, { timeoutMs: 300 })).rejects.toMatchObject({ code: 'QUEUE_UNAVAILABLE' });
     await expect(client.release({ deviceId: '00000000-0000-0000-0000-000000000001' }, { timeoutMs: 300 })).rejects.toMatchObject({

@@ -109,6 +109,6 @@ describe('a process killed at any step', () => {
       const wanted = pointsOf(lane).map((point) => ({ point, signal: 'SIGKILL', broken: [], problems: [] }));
       expect(rows).toEqual(wanted);
     },
-    180_000,
+    400_000,
   );
 });

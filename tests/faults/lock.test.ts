@@ -7,7 +7,7 @@ import { openRedis } from '../support/open-redis.ts';
 import { createTestPrefix, redisUrl, type TestPrefix } from '../support/redis.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 
-const TTL_MS = 300;
+const TTL_MS = 1_500;
 const logger = createLogger('test', 'silent');
 
 let corner: TestPrefix;

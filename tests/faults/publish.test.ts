@@ -187,10 +187,10 @@ describe('publishing through faults', () => {
     await isReady(publisher);
     proxy.stall();
     await publisher.publish([message()]);
-    await eventually(() => expect(publisher.state()).toBe('connecting'), 8_000);
+    await eventually(() => expect(publisher.state()).toBe('connecting'), 20_000);
     proxy.resume();
     await isReady(publisher);
-    expect(await kindsOf(publisher, [message()])).toEqual(['confirmed']);
+    await eventually(async () => expect(await kindsOf(publisher, [message()])).toEqual(['confirmed']));
   });
 
   test('publishing pauses while RabbitMQ says it is short of resources', async () => {

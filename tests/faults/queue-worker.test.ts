@@ -66,7 +66,7 @@ describe('a queue worker whose Redis goes away', () => {
     void bare.close().then(() => {
       bareClosed = true;
     });
-    expect(await elapsed(worker.close)).toBeLessThan(1_500);
+    expect(await elapsed(worker.close)).toBeLessThan(10_000);
     expect(bareClosed).toBe(false);
     closeRedis(connection);
     (await bare.getBackend().blockingClient)?.disconnect();
@@ -79,7 +79,7 @@ describe('a queue worker whose Redis goes away', () => {
     bench.work({ allocate: (_data, { id }) => Promise.resolve(seen.push(id)) }, { redis: throughProxy() });
     const id = await add();
     proxy.restore();
-    await eventually(() => expect(seen).toEqual([id]), 10_000);
+    await eventually(() => expect(seen).toEqual([id]), 30_000);
   });
 
   test('takes jobs again once it is back', async () => {
@@ -99,7 +99,7 @@ describe('a queue worker whose Redis goes away', () => {
     await eventually(() => expect(worker.healthy()).toBe(false));
     const during = await add();
     proxy.restore();
-    await eventually(() => expect(seen).toEqual([before, during]), 10_000);
+    await eventually(() => expect(seen).toEqual([before, during]), 30_000);
     expect(worker.healthy()).toBe(true);
   });
 });
@@ -135,7 +135,7 @@ describe('a job', () => {
       await kill(child);
     }
     bench.work({ allocate: () => Promise.resolve('done') }, { timing: QUICK });
-    await eventually(async () => expect(await queue.getJobState(id)).toBe('completed'), 10_000);
+    await eventually(async () => expect(await queue.getJobState(id)).toBe('completed'), 30_000);
     expect(await metricValue(bench.metrics, 'scheduler_jobs_stalled_total', {})).toBeGreaterThanOrEqual(1);
   });
 
@@ -235,7 +235,7 @@ describe('a producer', () => {
     await producer.waiting();
     proxy[fault]();
     const took = await elapsed(() => expect(producer.allocate([newRequest()])).rejects.toMatchObject({ code: 'QUEUE_UNAVAILABLE' }));
-    expect(took).toBeLessThan(3_000);
+    expect(took).toBeLessThan(10_000);
     await producer.close();
     closeRedis(redis);
   });
@@ -274,8 +274,8 @@ describe('Redis', () => {
     const redis = createRedis('cache', throughProxy(), logger);
     await expect(whenReady(redis, 100)).rejects.toThrow('Redis was not ready within 100 ms.');
     proxy.restore();
-    await whenReady(redis, 5_000);
-    await whenReady(redis, 5_000);
+    await whenReady(redis, 20_000);
+    await whenReady(redis, 20_000);
     closeRedis(redis);
     closeRedis(redis);
   });

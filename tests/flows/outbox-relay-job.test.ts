@@ -111,7 +111,7 @@ describe('the job outbox-relay', () => {
     expect(second.relay.leads()).toBe(true);
     const ticks = (await runs()).map(({ tick }) => tick ?? 0);
     expect(ticks).toEqual([...new Set(ticks)].toSorted((a, b) => a - b));
-  }, 40_000);
+  }, 180_000);
 
   test('is a net under signals that got lost, and tells what has left', async () => {
     await start();
@@ -128,7 +128,7 @@ describe('the job outbox-relay', () => {
       lastError: null,
       paused: false,
     });
-  }, 40_000);
+  }, 180_000);
 
   test('paused lets nothing leave, whoever commits, until it is run or resumed', async () => {
     const { metrics } = await start();
@@ -152,5 +152,5 @@ describe('the job outbox-relay', () => {
 
     expect(await post('resume')).toMatchObject({ paused: false });
     await eventually(async () => expect(await outboxStates(bench.store, 'event')).toEqual({ delivered: 5 }), 20_000);
-  }, 60_000);
+  }, 180_000);
 });

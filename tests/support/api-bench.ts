@@ -105,7 +105,7 @@ export async function openApiBench(through: (url: string) => string = (url) => u
   const redisAddress = { url: redisUrl(), clusterNodes: [] };
   const redis = createRedis('cache', redisAddress, logger);
   life.onClose('redis', () => closeRedis(redis));
-  await whenReady(redis, 5_000);
+  await whenReady(redis, 30_000);
 
   return {
     databaseUrl: database.url,
@@ -120,7 +120,7 @@ export async function openApiBench(through: (url: string) => string = (url) => u
 }
 
 function openStore(databaseUrl: string): Store {
-  return createStore({ databaseUrl, poolSize: 5, acquireTimeoutMs: 3_000, statementTimeoutMs: 8_000, applicationName: 'test' });
+  return createStore({ databaseUrl, poolSize: 5, acquireTimeoutMs: 10_000, statementTimeoutMs: 20_000, applicationName: 'test' });
 }
 
 async function startServer(bench: OwnedLife, databaseUrl: string, prefix: string, changes: ServerChanges): Promise<ApiServer> {
@@ -141,8 +141,8 @@ async function startServer(bench: OwnedLife, databaseUrl: string, prefix: string
     store: {
       databaseUrl: changes.databaseUrl ?? databaseUrl,
       poolSize: 10,
-      acquireTimeoutMs: 3_000,
-      statementTimeoutMs: 8_000,
+      acquireTimeoutMs: 10_000,
+      statementTimeoutMs: 20_000,
       applicationName: 'api',
     },
     redis: changes.redisAddress ?? { url: changes.redisUrl ?? redisUrl(), clusterNodes: [] },
@@ -189,7 +189,7 @@ async function startBoth(
   };
   const queueRedis = createRedis('producer', redisAddress, logger);
   life.onClose('redis producer', () => closeRedis(queueRedis));
-  await whenReady(queueRedis, 5_000);
+  await whenReady(queueRedis, 30_000);
   const producer = createProducer({ redis: queueRedis, prefix, maxWaitingJobs: 1_000, logger });
   life.onClose('producer', producer.close);
   const balance = { balanceOf: async () => ({ kind: 'allowed' as const, status: 'ok', balance: 100 }) };

@@ -12,7 +12,7 @@ const { database = '', redis: redisUrl = '', prefix = '' } = values;
 const logger = createLogger('dying-worker', 'silent');
 const redisAddress = { url: redisUrl, clusterNodes: [] };
 const redis = createRedis('cache', redisAddress, logger);
-await whenReady(redis, 10_000);
+await whenReady(redis, 30_000);
 const store = createStore({
   databaseUrl: database,
   poolSize: 2,

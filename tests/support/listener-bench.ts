@@ -70,7 +70,7 @@ export async function openListenerBench(wired: Wired, url = rabbitmqUrl()): Prom
       listeners.push(listener);
       await eventually(() => {
         if (!listener.isListening()) throw new Error('the listener does not listen yet');
-      }, 10_000);
+      }, 30_000);
       return listener;
     },
     async publish(topic, body, messageId = randomUUID(), headers = {}) {

@@ -14,7 +14,7 @@ const { queues = '' } = values;
 const logger = createLogger('listener-process', 'silent');
 const redisAddress = { url: REDIS_URL, clusterNodes: [] };
 const redis = createRedis('producer', redisAddress, logger);
-await whenReady(redis, 10_000);
+await whenReady(redis, 30_000);
 const timeouts = { acquireTimeoutMs: 5_000, statementTimeoutMs: 60_000 };
 
 const listener = await startListener({

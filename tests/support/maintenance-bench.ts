@@ -26,7 +26,7 @@ export async function openMaintenanceBench({ store, prefix, databaseUrl }: ApiBe
   const redisAddress = { url: redisUrl(), clusterNodes: [] };
   const redis = createRedis('producer', redisAddress, logger);
   life.onClose('redis', () => closeRedis(redis));
-  await whenReady(redis, 5_000);
+  await whenReady(redis, 30_000);
   const producer = createProducer({ redis, prefix, maxWaitingJobs: 1_000, logger });
   life.onClose('producer', producer.close);
   const dependencies: MaintenanceDependencies = {

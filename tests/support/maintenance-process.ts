@@ -13,7 +13,7 @@ const { database = '', redis: redisUrl = '', prefix = '' } = values;
 const logger = createLogger('maintenance-process', 'silent');
 const redisAddress = { url: redisUrl, clusterNodes: [] };
 const redis = createRedis('producer', redisAddress, logger);
-await whenReady(redis, 10_000);
+await whenReady(redis, 30_000);
 const timeouts = { acquireTimeoutMs: 5_000, statementTimeoutMs: 60_000 };
 const store = createStore({ databaseUrl: database, poolSize: 3, applicationName: 'maintenance-process', ...timeouts });
 

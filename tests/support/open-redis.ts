@@ -10,6 +10,6 @@ export function redisAddress(): RedisAddress {
 /** A connection that is ready; the caller closes it (`closeRedis`). */
 export async function openRedis(kind: RedisKind, address: RedisAddress = redisAddress()): Promise<RedisClient> {
   const redis = createRedis(kind, address, createLogger('test', 'silent'));
-  await whenReady(redis, 5_000);
+  await whenReady(redis, 30_000);
   return redis;
 }

@@ -111,7 +111,7 @@ export async function wire(options: WireOptions = {}): Promise<Wired> {
   const queueRedis = createRedis('producer', redisAddress, logger);
   const subscriber = createRedis('subscriber', redisAddress, logger);
   for (const connection of [redis, queueRedis, subscriber]) life.onClose('redis', () => closeRedis(connection));
-  await Promise.all([redis, queueRedis, subscriber].map((connection) => whenReady(connection, 10_000)));
+  await Promise.all([redis, queueRedis, subscriber].map((connection) => whenReady(connection, 30_000)));
   const store = createStore({
     databaseUrl,
     poolSize: 8,
