@@ -17,6 +17,10 @@ interface Rule {
 
 /** An end may be this late, and still wait for its outbox row this long, s. */
 const LATENESS_S = 15;
+const LATENESS = Prisma.sql`make_interval(secs => ${LATENESS_S})`;
+
+/** Reservations that are not over, in the words of their partial indexes: few, however many there were. */
+const ACTIVE = Prisma.sql`(status = ANY (ARRAY['pending', 'confirmed']) OR status = 'executing')`;
 
 const RULES: readonly Rule[] = [
   {
@@ -53,6 +57,25 @@ const RULES: readonly Rule[] = [
       GROUP BY a.user_id, u.limits HAVING count(*) > (u.limits ->> 'maxDevices')::int`,
   },
   {
+    name: 'no held device is being cleaned',
+    broken: Prisma.sql`SELECT id::text AS what FROM devices WHERE cleaning_until IS NOT NULL AND allocation_id IS NOT NULL`,
+  },
+  {
+    name: 'reserved ranges of a device never overlap',
+    broken: Prisma.sql`SELECT id::text AS what FROM (
+      SELECT id, starts_at, max(blocked_until) OVER (PARTITION BY device_id ORDER BY starts_at, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS blocked
+      FROM reservations WHERE ${ACTIVE} AND device_id IS NOT NULL) ahead WHERE starts_at < blocked`,
+  },
+  {
+    name: 'no reservation is left lying after its time has come',
+    broken: Prisma.sql`SELECT id::text AS what FROM reservations WHERE status = ANY (ARRAY['pending', 'confirmed'])
+      AND starts_at < now() - ${LATENESS} AND next_attempt_at < now() - ${LATENESS}`,
+  },
+  {
+    name: 'no request is undecided past its deadline',
+    broken: Prisma.sql`SELECT id::text AS what FROM requests WHERE status = ANY (ARRAY['pending', 'waiting']) AND deadline < now() - ${LATENESS}`,
+  },
+  {
     name: 'a granted request has exactly its allocation',
     broken: Prisma.sql`SELECT r.id::text AS what FROM requests r LEFT JOIN allocations a ON a.request_id = r.id
       WHERE (r.status = 'granted') <> (a.id IS NOT NULL) OR r.allocation_id IS DISTINCT FROM a.id`,
@@ -65,7 +88,7 @@ const RULES: readonly Rule[] = [
     name: 'one ledger row per ended allocation, to the second',
     broken: Prisma.sql`SELECT coalesce(a.id, l.allocation_id)::text AS what
       FROM (SELECT * FROM allocations WHERE status <> 'allocated') a FULL JOIN ledger l ON l.allocation_id = a.id
-      WHERE a.id IS NULL OR l.allocation_id IS NULL OR l.duration_seconds <> floor(extract(epoch FROM a.ended_at - a.allocated_at)) OR l.end_reason <> a.end_reason`,
+      WHERE a.id IS NULL OR l.allocation_id IS NULL OR l.duration_seconds <> floor(extract(epoch FROM a.ended_at - a.allocated_at)) OR l.end_reason IS DISTINCT FROM a.end_reason`,
   },
   {
     name: 'extensions add up, and each has its event',

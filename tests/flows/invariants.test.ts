@@ -44,6 +44,12 @@ const RESERVATION = (status: string, allocation: string) => `
   SELECT gen_random_uuid(), 'eve', 'standard', device_id, expires_at - interval '1 minute', expires_at, expires_at, '${status}', ${allocation}
   FROM allocations WHERE user_id = 'ann'`;
 
+/** Two hours on the device, so long from now. */
+const RESERVATION_AT = (userId: string, from: string) => `
+  INSERT INTO reservations (id, user_id, user_tier, device_id, starts_at, ends_at, blocked_until, status)
+  SELECT gen_random_uuid(), '${userId}', 'standard', id, now() + interval '${from}', now() + interval '${from}' + interval '2 hours', now() + interval '${from}' + interval '2 hours', 'confirmed'
+  FROM devices`;
+
 /** How each rule may be broken: by hand, with the guard that stands in front of it taken away where there is one. */
 const BREAKS: Readonly<Record<string, readonly string[]>> = {
   'one live allocation per device': [
@@ -61,6 +67,22 @@ const BREAKS: Readonly<Record<string, readonly string[]>> = {
     `UPDATE allocations SET allocated_at = allocated_at - interval '2 hours', expires_at = expires_at - interval '2 hours' WHERE user_id = 'ann'`,
   ],
   'no user holds more devices than the last known limit': [`UPDATE users SET limits = '{"maxDevices": 0}' WHERE id = 'ann'`],
+  'no held device is being cleaned': [`UPDATE devices SET cleaning_until = now() + interval '1 hour'`],
+  'reserved ranges of a device never overlap': [
+    'ALTER TABLE reservations DISABLE TRIGGER USER',
+    'ALTER TABLE reservations DROP CONSTRAINT reservations_no_overlap_on_device',
+    RESERVATION_AT('ben', '3 hours'),
+    RESERVATION_AT('eve', '4 hours'),
+    RESERVATION_AT('may', '9 hours'),
+  ],
+  'no reservation is left lying after its time has come': [
+    RESERVATION_AT('ben', '9 hours'),
+    `UPDATE reservations SET starts_at = now() - interval '1 minute', next_attempt_at = now() - interval '1 minute', device_id = NULL, status = 'pending'`,
+  ],
+  'no request is undecided past its deadline': [
+    `INSERT INTO requests (id, caller, source, user_id, tier, status, asked, deadline)
+     VALUES (gen_random_uuid(), 'test', 'client', 'ben', 'standard', 'pending', '{}', now() - interval '1 minute')`,
+  ],
   'a granted request has exactly its allocation': [
     `UPDATE requests SET status = 'cancelled', code = 'CANCELLED', allocation_id = NULL WHERE user_id = 'ann'`,
   ],
@@ -88,6 +110,13 @@ describe('the checker', () => {
     const { ok, checks } = await checkInvariants(store);
     expect(ok).toBe(false);
     expect(checks.find((check) => check.name === name)).toMatchObject({ ok: false, violations: 1 });
+  });
+
+  test('goes red when the bill does not say why the lease ended', async () => {
+    const store = await openWorld();
+    await store.prisma.$executeRaw`ALTER TABLE ledger ALTER end_reason DROP NOT NULL`;
+    await store.prisma.$executeRaw`UPDATE ledger SET end_reason = NULL`;
+    expect(await readInvariants(store)).toEqual([expect.stringContaining('one ledger row per ended allocation, to the second: 1')]);
   });
 
   test('goes red when an event is not as its schema says', async () => {
