@@ -78,7 +78,7 @@ async function settle(bench: KillBench, { program }: Lane): Promise<void> {
     await eventually(
       async () => {
         const waiting = await store.prisma.outboxEntry.count({
-          where: { channel: { in: ['event', 'usage'] }, NOT: { status: 'delivered' } },
+          where: { NOT: { status: 'delivered' } },
         });
         const owed = await store.prisma.ledgerEntry.count({ where: { status: 'owed' } });
         expect({ program, waiting, owed }).toEqual({ program, waiting: 0, owed: 0 });

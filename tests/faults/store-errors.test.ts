@@ -20,7 +20,7 @@ beforeEach(async () => {
 });
 
 const raise = (name: string) => store.prisma.$executeRaw`UPDATE settings SET value = to_jsonb(value::int + 1) WHERE name = ${name}`;
-const valueOf = async (name: string) => (await store.prisma.setting.findUniqueOrThrow({ where: { name } })).value;
+const valueNow = async (name: string) => (await store.prisma.setting.findUniqueOrThrow({ where: { name } })).value;
 
 /** Two who each wait here until the other is here as well, the first time. */
 function meeting(): () => Promise<void> {
@@ -45,7 +45,7 @@ describe('what Postgres itself says', () => {
         await tx.$executeRaw`UPDATE settings SET value = to_jsonb(value::int + 1) WHERE name = ${second}`;
       });
     await Promise.all([inOrder('a', 'b'), inOrder('b', 'a')]);
-    expect({ a: await valueOf('a'), b: await valueOf('b'), runs }).toEqual({ a: 2, b: 2, runs: 3 });
+    expect({ a: await valueNow('a'), b: await valueNow('b'), runs }).toEqual({ a: 2, b: 2, runs: 3 });
   });
 
   test('a serialisation failure (40001) is survived: the transaction runs again and sees the other', async () => {
@@ -57,7 +57,7 @@ describe('what Postgres itself says', () => {
       if (runs === 1) await raise('a');
       await tx.$executeRaw`UPDATE settings SET value = to_jsonb(value::int + 1) WHERE name = 'a'`;
     });
-    expect({ a: await valueOf('a'), runs }).toEqual({ a: 2, runs: 2 });
+    expect({ a: await valueNow('a'), runs }).toEqual({ a: 2, runs: 2 });
   });
 
   test.each(['40001', '40P01'])('%s at every try is STORE_UNAVAILABLE after the third', async (state) => {
@@ -84,7 +84,7 @@ describe('what Postgres itself says', () => {
     await expect(inside).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
     await expect(translated(raise('a'))).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
     await store.prisma.$executeRaw`DROP TRIGGER disk_full ON settings`;
-    expect({ runs, c: await store.prisma.setting.findUnique({ where: { name: 'c' } }), a: await valueOf('a') }).toEqual({
+    expect({ runs, c: await store.prisma.setting.findUnique({ where: { name: 'c' } }), a: await valueNow('a') }).toEqual({
       runs: 1,
       c: null,
       a: 0,

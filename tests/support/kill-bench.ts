@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
+import { type NotificationServiceControl, startNotificationService } from '../../dev/stand-ins/notification-service.ts';
 import { createJobCounter } from '../../queues/count-jobs.ts';
 import { askedAllocation } from '../../shared/allocation/asked.ts';
 import type { GrantedAllocation } from '../../shared/allocation/outcome.ts';
 import { createBillingClient } from '../../shared/clients/billing-client.ts';
+import { createNotificationClient } from '../../shared/clients/notification-client.ts';
 import { createUsageClient } from '../../shared/clients/usage-client.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { RESOURCE_BASED } from '../../shared/placement/strategy.ts';
@@ -10,7 +12,9 @@ import type { WorkerTiming } from '../../shared/run/queue-worker.ts';
 import { closeRedis, createRedis } from '../../shared/run/redis.ts';
 import { grantGroup } from '../../shared/store/grant-group.ts';
 import { releaseGroup } from '../../shared/store/release-group.ts';
+import { createNoticeLimit } from '../../workers/delivery/notice-limit.ts';
 import { startDelivery } from '../../workers/delivery/start-delivery.ts';
+import { startNotices } from '../../workers/delivery/start-notices.ts';
 import { deliveryQueueOf } from '../../workers/relay/delivery-queue.ts';
 import { startRelay } from '../../workers/relay/start-relay.ts';
 import { quotaOf } from './api-bench.ts';
@@ -30,6 +34,8 @@ export interface Closable {
 export interface KillBench {
   readonly wired: Wired;
   readonly arrived: EventListener['arrived'];
+  /** What the notification-service was told. */
+  readonly notifications: NotificationServiceControl;
   /** The environment of a process on this bench. */
   readonly env: Readonly<Record<string, string>>;
   /** Takes all devices out of service and puts one new one into it. */
@@ -56,11 +62,17 @@ export async function openKillBench(): Promise<KillBench> {
   const wired = await wire({ allocationWorkers: 0, waitlistWorkers: 0, lifecycle: false });
   const listener = await listenToEvents('#');
   const { store, redis, prefix, producer, metrics, users, billing, allocation, databaseUrl } = wired;
-  const callers = [openCaller('user', users.url), openCaller('billing', billing.url)] as const;
+  const notifications = await startNotificationService({ port: 0, secret: SERVICE_SECRET });
+  const callers = [
+    openCaller('user', users.url),
+    openCaller('billing', billing.url),
+    openCaller('notification', notifications.url),
+  ] as const;
   const policy = { ...allocation.outagePolicy, strategy: RESOURCE_BASED };
   return {
     wired,
     arrived: listener.arrived,
+    notifications: notifications.control,
     env: {
       DATABASE_URL: databaseUrl,
       REDIS_URL: redisUrl(),
@@ -68,6 +80,7 @@ export async function openKillBench(): Promise<KillBench> {
       QUEUE_PREFIX: prefix,
       USER_SERVICE_URL: users.url,
       BILLING_SERVICE_URL: billing.url,
+      NOTIFICATION_SERVICE_URL: notifications.url,
       JWT_SECRET: SERVICE_SECRET,
       SERVICE_TOKEN_SECRET: SERVICE_SECRET,
       DB_POOL_SIZE: '4',
@@ -115,15 +128,27 @@ export async function openKillBench(): Promise<KillBench> {
         },
       };
     },
-    startDelivery: () =>
-      startDelivery({
-        ...{ store, prefix, metrics, logger, timing: QUICK, redisAddress: allocation.redisAddress },
+    startDelivery: () => {
+      const shared = { store, prefix, metrics, logger, timing: QUICK, redisAddress: allocation.redisAddress };
+      const delivery = { maxAttempts: 5, pause: { baseMs: 50, maxMs: 200 }, notAskedPauseMs: 50, leaseMs: 60_000, callMs: 5_000 };
+      const worker = startDelivery({
+        ...shared,
         usage: createUsageClient(callers[0]),
         billing: createBillingClient(callers[1]),
-        policy: { maxAttempts: 5, pause: { baseMs: 50, maxMs: 200 }, notAskedPauseMs: 50, leaseMs: 60_000, callMs: 5_000 },
-      }),
+        policy: delivery,
+      });
+      const notices = startNotices({
+        ...shared,
+        notifications: createNotificationClient(callers[2]),
+        limit: createNoticeLimit(redis, prefix, 1_000, logger),
+        manner: { language: 'zh', timeZone: 'UTC' },
+        policy: delivery,
+      });
+      return { close: async () => void (await Promise.all([worker.close(), notices.close()])) };
+    },
     close: async () => {
       for (const caller of callers) caller.close();
+      await notifications.close();
       await listener.close();
       await wired.close();
     },

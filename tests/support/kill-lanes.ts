@@ -4,6 +4,8 @@ import { RESERVATION_SCHEDULES } from '../../queues/schedules.ts';
 import { CONSUMED_QUEUES } from '../../shared/consumed/topics.ts';
 import { EVENT_EXCHANGE } from '../../shared/events.ts';
 import { createLogger } from '../../shared/logger.ts';
+import { noticeOfEvent } from '../../shared/notices/notice-of-event.ts';
+import { writeNotices } from '../../shared/store/notices.ts';
 import { insertRequest } from '../../shared/store/requests.ts';
 import { startAllocation } from '../../workers/allocation/start-allocation.ts';
 import { startLifecycle } from '../../workers/lifecycle/start-lifecycle.ts';
@@ -90,7 +92,7 @@ const start: Lane = {
 };
 
 const publish: Lane = {
-  verbs: ['publish', 'hand-out'],
+  verbs: ['publish', 'hand-out', 'tell'],
   program: ['workers/relay/main.ts'],
   leaves: 'ended',
   arrange: async (bench, userId) => bench.release((await bench.grant(userId)).allocationId),
@@ -110,6 +112,26 @@ const deliver: Lane = {
       { kind: 'usage', ids: reports.map(({ id }) => String(id)) },
       { kind: 'billing', ids: [allocationId] },
     ]);
+  },
+  takeOver: async (bench) => bench.startDelivery(),
+};
+
+const tell: Lane = {
+  verbs: ['notice'],
+  program: ['workers/delivery/main.ts'],
+  leaves: 'ended',
+  arrange: async (bench, userId) => {
+    const { prisma } = bench.wired.store;
+    const { allocationId } = await bench.grant(userId);
+    await bench.release(allocationId);
+    // As the relay writes them when it has published the events.
+    const events = await prisma.outboxEntry.findMany({ where: { channel: 'event', key: allocationId }, orderBy: { id: 'asc' } });
+    await writeNotices(
+      prisma,
+      events.flatMap(({ topic, payload }) => noticeOfEvent(topic, payload) ?? []),
+    );
+    const notices = await prisma.outboxEntry.findMany({ where: { channel: 'notice', key: userId }, orderBy: { id: 'asc' } });
+    await bench.wired.producer.deliver([{ kind: 'notice', ids: notices.map(({ id }) => String(id)) }]);
   },
   takeOver: async (bench) => bench.startDelivery(),
 };
@@ -140,7 +162,7 @@ const consume: Lane = {
 };
 
 /** Every kind of process that has numbered steps. */
-export const LANES: readonly Lane[] = [grant, release, expire, start, publish, deliver, consume];
+export const LANES: readonly Lane[] = [grant, release, expire, start, publish, deliver, tell, consume];
 
 /** Deletes the queues that listeners, who are not there any more, have left in RabbitMQ. */
 export async function deleteQueues(): Promise<void> {

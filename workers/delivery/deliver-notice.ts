@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { NotificationClient } from '../../shared/clients/notification-client.ts';
 import { messageOf } from '../../shared/errors.ts';
+import { faultPoint } from '../../shared/fault-point.ts';
 import { type Manner, notificationOf, priorityOf } from '../../shared/notices/notice.ts';
 import { type ClaimedNotice, claimNotices } from '../../shared/store/notices.ts';
 import { markDelivered } from '../../shared/store/outbox.ts';
@@ -28,10 +29,13 @@ const PATIENCE = { longestMs: 5_000, everyMs: 250 };
 export async function deliverNotice(deps: NoticeDeps, ids: readonly string[], signal: AbortSignal): Promise<DeliveryOutcome> {
   if (!(await isAnswering(deps.notifications, signal))) return NOTHING_DELIVERED;
   const claimed = await claimNotices(deps.store, ids, deps.policy.leaseMs);
+  if (claimed.length > 0) faultPoint('notice.1');
   const { now, later } = await divide(deps.limit, claimed);
   await giveBackRows(deps.store, 'notice', later);
   const answers = await Promise.all(now.map((row) => sendOne(deps, row)));
+  if (answers.length > 0) faultPoint('notice.2');
   const noted = await note(deps, answers);
+  if (answers.length > 0) faultPoint('notice.3');
   return addUp(deps, 'notice', NOTHING_DELIVERED, { ...noted, givenBack: noted.givenBack + later.length });
 }
 

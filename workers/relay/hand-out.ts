@@ -60,9 +60,15 @@ async function deliverAll(queue: DeliveryQueue, payloads: readonly DeliverPayloa
 export async function handOutNotices(store: Store, queue: DeliveryQueue, lostAfterMs: number, tally: Tally): Promise<boolean> {
   if ((await queue.waiting('notice')) >= MAX_WAITING_JOBS) return false;
   const notices = await noteHandedOut(store, BATCH, lostAfterMs);
-  if (notices.length > 0) await queue.deliver(inChunks(notices).map((rows): DeliverPayload => ({ kind: 'notice', ...carried(rows) })));
+  if (notices.length > 0) await deliverNotices(queue, notices);
   tally.add('notices', notices.length);
   return notices.length === BATCH;
+}
+
+async function deliverNotices(queue: DeliveryQueue, notices: readonly HandedOut[]): Promise<void> {
+  faultPoint('tell.1');
+  await queue.deliver(inChunks(notices).map((rows): DeliverPayload => ({ kind: 'notice', ...carried(rows) })));
+  faultPoint('tell.2');
 }
 
 /** The job belongs to the trace of the row it is named after; the calls for the others go on in theirs, and link to it. */
