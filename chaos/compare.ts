@@ -10,13 +10,15 @@ export interface Outcome {
   readonly figures: StoreFigures;
   readonly backlog: Backlog;
   readonly standIns: StandInSummary;
+  /** Batches of bills that came under a key of another batch. */
+  readonly reshuffled: number;
   readonly events: Pick<EventLog, 'arrived'>;
   readonly errands: Errands;
 }
 
 /** Compares what callers were told, what the store holds, and what the neighbours and the broker received. */
-export function compareOutcome({ tally, errands, figures, backlog, standIns, events }: Outcome): readonly Finding[] {
-  const { billing, user } = standIns;
+export function compareOutcome({ tally, errands, figures, backlog, standIns, reshuffled, events }: Outcome): readonly Finding[] {
+  const { billing, user, notification } = standIns;
   const untold = [...figures.allocationIds].filter((id) => !tally.allocations.has(id)).length;
   const unknown = [...tally.allocations].filter((id) => !figures.allocationIds.has(id)).length;
   return [
@@ -33,17 +35,23 @@ export function compareOutcome({ tally, errands, figures, backlog, standIns, eve
     agree('callers and store agree on every extension', [['extensions', figures.extensions, tally.extended]]),
     agree('every booking began', [['begun', errands.bookings.lateMs.length, errands.bookings.booked]]),
     agree('a batch gave back what it took', [['devices', errands.batch.released, errands.batch.taken]]),
+    agree('a fence that is too low is not heeded', [['heeded', errands.lowFences.heeded, 0]]),
     agree('a repeated call got the same answer', [['differed', tally.differed, 0]]),
     agree('billing received each ended lease once, to the second', [
       ['leases', billing.allocations, figures.ledgerRows],
       ['seconds', billing.seconds, figures.ledgerSeconds],
       ['still owed', backlog.bills, 0],
+      ['batches put together anew under their key', reshuffled, 0],
     ]),
     agree('reported usage nets to the leases that live', [
       ['devices', user.use.devices, figures.live],
       ['cores', user.use.cpuCores, figures.liveCores],
       ['reports', user.reports, figures.usageReports],
       ['users below zero', user.negative, 0],
+    ]),
+    agree('every notice reached the notification-service once', [
+      ['notices', notification.sent, figures.notices],
+      ['still to send', backlog.notices, 0],
     ]),
     compareEvents(figures, backlog, events),
     agree('nothing was given up', [['dead letters', figures.dead, 0]]),

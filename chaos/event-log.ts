@@ -6,6 +6,10 @@ import { DEAD_LETTER_EXCHANGE, EVENT_EXCHANGE } from '../shared/events.ts';
 export interface EventLog {
   /** Ids of what has arrived, and how often. */
   readonly arrived: ReadonlyMap<string, number>;
+  /** How often RabbitMQ has said that it takes nothing more. */
+  blocked(): number;
+  /** How much has arrived under routing keys like this. */
+  heard(topic: RegExp): number;
   /** Bodies by routing key, of those somebody waits for. */
   answerOf(topic: string): Readonly<Record<string, unknown>> | undefined;
   /** Publishes until RabbitMQ has it. The same id again is the same event. */
@@ -23,7 +27,9 @@ export function openEventLog(url: string): EventLog {
   const arrived = new Map<string, number>();
   const answers = new Map<string, Record<string, unknown>>();
   const { promise: listening, resolve: isListening } = Promise.withResolvers<void>();
+  const topics = new Map<string, number>();
   let closed = false;
+  let blocked = 0;
   let open: { readonly model: ChannelModel; readonly channel: ConfirmChannel } | undefined;
 
   async function listen(): Promise<void> {
@@ -31,6 +37,9 @@ export function openEventLog(url: string): EventLog {
     const gone = new Promise<void>((resolve) => model.once('close', () => resolve()));
     // Said by `close` as well, which is waited for.
     model.on('error', () => undefined);
+    model.on('blocked', () => {
+      blocked += 1;
+    });
     const channel = await model.createConfirmChannel();
     channel.on('error', () => undefined);
     await channel.assertQueue(QUEUE, { durable: true });
@@ -43,6 +52,7 @@ export function openEventLog(url: string): EventLog {
       const { routingKey } = message.fields;
       const id = String(message.properties.messageId);
       arrived.set(id, (arrived.get(id) ?? 0) + 1);
+      topics.set(routingKey, (topics.get(routingKey) ?? 0) + 1);
       if (routingKey.startsWith('device.allocate.')) answers.set(routingKey, JSON.parse(message.content.toString()));
       channel.ack(message);
     });
@@ -78,6 +88,8 @@ export function openEventLog(url: string): EventLog {
   return {
     arrived,
     listening,
+    blocked: () => blocked,
+    heard: (topic) => [...topics].reduce((sum, [key, count]) => (topic.test(key) ? sum + count : sum), 0),
     answerOf: (topic) => answers.get(topic),
     publish: async (topic, body, id) => {
       while (!closed && !(await send(topic, body, id))) await pause(AGAIN_MS);

@@ -24,7 +24,10 @@ export interface Processes {
   readonly names: readonly ProcessName[];
   /** Resolves when all answer; throws when one does not within a minute and a half. */
   ready(): Promise<void>;
+  /** Throws when there is no such process. */
   signal(name: ProcessName, signal: NodeJS.Signals): void;
+  /** How often it has died by itself, or was killed. */
+  deaths(name: ProcessName): number;
   /** Ends it in order; it is not replaced. */
   stop(name: ProcessName): Promise<void>;
   /** Starts it, with changes to its environment if there are any. */
@@ -45,9 +48,14 @@ export async function startProcesses(
   hear: { readonly onLine: (name: string, line: string) => void; readonly onEvent: (event: ProcessEvent) => void },
 ): Promise<Processes> {
   const running = new Map<ProcessName, Supervised>();
+  const deaths = new Map<string, number>();
+  const onEvent = (event: ProcessEvent) => {
+    if (event.kind === 'died') deaths.set(event.name, (deaths.get(event.name) ?? 0) + 1);
+    hear.onEvent(event);
+  };
   const start = async (name: ProcessName, changes: Environment = {}) => {
     // An early replacement: nobody waits here for what a crash loop would cost.
-    running.set(name, supervise(await specOf(name, { ...env, ...changes }), { ...hear, longestPauseMs: 1_000 }));
+    running.set(name, supervise(await specOf(name, { ...env, ...changes }), { ...hear, onEvent, longestPauseMs: 1_000 }));
   };
   const stop = async (name: ProcessName) => {
     const process = running.get(name);
@@ -62,7 +70,12 @@ export async function startProcesses(
       const late = (await Promise.all(missing)).flat();
       if (late.length > 0) throw new Error(`not up in time: ${late.join(', ')}`);
     },
-    signal: (name, signal) => running.get(name)?.kill(signal),
+    signal: (name, signal) => {
+      const process = running.get(name);
+      if (process === undefined) throw new Error(`${name} does not run`);
+      process.kill(signal);
+    },
+    deaths: (name) => deaths.get(name) ?? 0,
     stop,
     start,
     stopAll: async () => void (await Promise.all([...running.keys()].map(stop))),

@@ -18,6 +18,8 @@ import type { ChaosFault } from './fault.ts';
 import { makeLoad } from './load.ts';
 import { placeOrders } from './orders.ts';
 import type { Stage } from './stage.ts';
+import { openWatch, type Watch } from './watch.ts';
+import { withdraw } from './withdrawals.ts';
 
 /** How much is asked for, and in which time (ms). */
 export interface RoundSize {
@@ -49,21 +51,24 @@ export async function runRound(stage: Stage, fault: ChaosFault, seed: number, si
   const { tally } = stage;
   const random = createRandom(seed);
   const before = count(tally);
-  const struckAtMs = Math.round(size.spanMs * (0.2 + 0.4 * random.next()));
+  const struckAtMs = Math.round(size.spanMs * (fault.early === true ? 0.05 : 0.2 + 0.4 * random.next()));
   const stopping = new AbortController();
   setMaxListeners(0, stopping.signal);
   const ways = openWays(stage, await headersOf(stage));
-  const [recoveryMs] = await Promise.all([
-    strike(stage, fault, struckAtMs, seed, ways.http),
+  const watch = openWatch(stage);
+  const [struck] = await Promise.all([
+    strike({ stage, fault, watch, seed, way: ways.http }, struckAtMs),
     drive({ load: makeLoad(size.requests, size.spanMs, seed), ways, tally, onSend: () => undefined, stopping: stopping.signal }),
     beside(stage, seed, size, stopping.signal),
   ]);
   await Promise.all(Object.values(ways).map((way) => way.close()));
   const loadedAt = performance.now();
-  const findings = await untilSettled(stage, size.patienceMs);
+  const settled = await untilSettled(stage, size.patienceMs);
+  await watch.close();
   const after = count(tally);
   return {
-    ...{ fault: fault.name, struckAtMs, seed, recoveryMs, findings },
+    ...{ fault: fault.name, struckAtMs, seed, recoveryMs: struck.recoveryMs },
+    findings: [...settled, ...watch.findings(), struck.finding],
     settledMs: performance.now() - loadedAt,
     grants: after.grants - before.grants,
     refusals: after.refusals - before.refusals,
@@ -75,12 +80,35 @@ function count(tally: Tally) {
   return { grants: tally.allocations.size, refusals: overWays(tally, 'refused'), errors: tally.retries + tally.faults.length };
 }
 
-/** Strikes, waits, puts right, and asks for a device as anybody would. @returns how long that took to be answered, ms */
-async function strike(stage: Stage, fault: ChaosFault, atMs: number, seed: number, way: WayIn): Promise<number> {
+interface Strike {
+  readonly stage: Stage;
+  readonly fault: ChaosFault;
+  readonly watch: Watch;
+  readonly seed: number;
+  readonly way: WayIn;
+}
+
+/** So much longer than it was to last a fault is waited for that has met nothing yet, ms. */
+const MEETS_WITHIN_MS = 45_000;
+const LOOK_EVERY_MS = 100;
+
+/**
+ * Strikes, waits, puts right, and asks for a device as anybody would.
+ *
+ * @returns whether anything was struck, and how long the asking took to be answered, ms
+ */
+async function strike(
+  { stage, fault, watch, seed, way }: Strike,
+  atMs: number,
+): Promise<{ readonly recoveryMs: number; readonly finding: Finding }> {
   await pause(atMs);
+  if (fault.sparesTime !== true) watch.excuse();
+  const before = (await fault.evidence?.(stage)) ?? 0;
   await fault.strike(stage, createRandom(seed + 1));
   await pause(fault.lastsMs);
+  const finding = await didStrike(stage, fault, before);
   await fault.undo?.(stage);
+  watch.calm();
   const overAt = performance.now();
   const plan = probe(seed);
   const first = await way.ask(plan);
@@ -90,7 +118,19 @@ async function strike(stage: Stage, fault: ChaosFault, atMs: number, seed: numbe
     stage.tally.allocations.add(told.allocationId);
     await way.release(plan, told.allocationId, told.fence);
   }
-  return recoveryMs;
+  return { recoveryMs, finding };
+}
+
+/** Waits until the fault has met something: one that has not leaves the round without a meaning. */
+export async function didStrike(stage: Stage, fault: ChaosFault, before: number, withinMs = MEETS_WITHIN_MS): Promise<Finding> {
+  const name = 'the fault struck';
+  if (fault.evidence === undefined) return { name, ok: true, seen: 'it was done' };
+  const until = performance.now() + withinMs;
+  for (;;) {
+    const after = await fault.evidence(stage);
+    if (after > before || performance.now() > until) return { name, ok: after > before, seen: `${after - before} times` };
+    await pause(LOOK_EVERY_MS);
+  }
 }
 
 function probe(seed: number): PlannedRequest {
@@ -107,6 +147,7 @@ async function beside(stage: Stage, seed: number, { spanMs }: RoundSize, stoppin
   await Promise.all([
     bookAhead(call, errands, seed, stopping, { count: 5, firstMs: spanMs / 3, apartMs: spanMs / 8, usedMs: 800 }),
     takeBatch(call, errands, seed, stopping, { users: 8, firstMs: spanMs / 4, usedMs: spanMs / 3 }),
+    withdraw(call, errands, seed, stopping, { count: 12, spanMs }),
     placeOrders(events, tally, { count: 6, spanMs }, createRandom(seed + 2)),
   ]);
 }

@@ -5,7 +5,7 @@ import { freePort } from '../dev/cluster/ports.ts';
 import { createTally, type Tally } from '../dev/demo/tally.ts';
 import { type StandIns, startStandIns } from '../dev/stand-ins/stand-ins.ts';
 import { type Config, loadConfig } from '../shared/config.ts';
-import { ownRabbitmq } from '../tests/support/own-rabbitmq.ts';
+import { type OwnRabbitmq, ownRabbitmq } from '../tests/support/own-rabbitmq.ts';
 import { type OwnServer, ownPostgres, ownRedis } from '../tests/support/own-servers.ts';
 import { createErrands, type Errands } from './errands.ts';
 import { type EventLog, openEventLog } from './event-log.ts';
@@ -16,7 +16,7 @@ export interface Stage {
   /** Absent when the database is on a server of somebody else, which is not to be stopped. */
   readonly postgres: OwnServer | undefined;
   readonly redis: OwnServer;
-  readonly rabbitmq: OwnServer;
+  readonly rabbitmq: OwnRabbitmq;
   readonly databaseUrl: string;
   readonly api: string;
   readonly config: Config;
@@ -42,6 +42,15 @@ export interface StageOptions {
   readonly logFile: string;
   readonly say: (text: string) => void;
 }
+
+/** How the names of devices begin that nobody may be given. */
+export const KEPT_ASIDE = 'kept-aside-';
+
+/** Three good devices more, one that is drained, one that is cleaned and one that is stopped, until the end of the stage. */
+const KEEP_ASIDE = `
+  INSERT INTO devices (id, name, type, status, provider_type, cpu_cores, memory_mb, storage_mb, draining, cleaning_until)
+  SELECT gen_random_uuid(), '${KEPT_ASIDE}' || why, 'phone', CASE why WHEN 'stopped' THEN 'stopped' ELSE 'running' END, 'redroid', 8, 16384, 131072,
+    why = 'drained', CASE why WHEN 'cleaned' THEN now() + interval '1 day' END FROM unnest(ARRAY['drained', 'cleaned', 'stopped']) AS why`;
 
 const SECRET = 'the secret of everybody on the stage';
 /** Most devices a user may hold: low enough to be reached. */
@@ -76,6 +85,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   await rabbitmqUp;
   await Promise.all([processes.ready(), events.listening]);
   await importFleet(api, options.devices, options.seed, { userSecret: SECRET, serviceSecret: SECRET });
+  await query(databaseUrl, KEEP_ASIDE);
   say(`${processes.names.length} processes, ${options.devices} devices, log ${logFile}`);
   return {
     ...{ postgres, redis, rabbitmq, databaseUrl, api, standIns, processes, events, problems },

@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { Queue } from 'bullmq';
 import { SchedulerClient } from '../../queues/client.ts';
+import { QUEUES } from '../../queues/names.ts';
 import type { ChaosFault } from '../fault.ts';
 import type { Stage } from '../stage.ts';
 
 const FLOOD = 400;
 /** Longest the flood waits for its answers, ms. */
 const PATIENCE_MS = 120_000;
-const POISONED_QUEUES = ['allocate', 'release', 'extend', 'event', 'delivery', 'maintenance', 'reservations', 'waitlist'] as const;
+const POISONED_QUEUES = Object.values(QUEUES);
 
 /** What may come in that should not. */
 export const INPUT_FAULTS: readonly ChaosFault[] = [
@@ -31,6 +32,8 @@ export const INPUT_FAULTS: readonly ChaosFault[] = [
       for (const topic of ['user.activated', 'user.suspended', 'user.suspended', 'user.deleted', 'user.activated'])
         await events.publish(topic, { userId }, `${userId}-${topic}`);
     },
+    // What nobody can read comes out again where the dead letters go.
+    evidence: ({ events }) => events.heard(/^scheduler\..+\.failed$/),
   },
   {
     name: 'poison-row',

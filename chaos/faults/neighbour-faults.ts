@@ -24,8 +24,17 @@ export const NEIGHBOUR_FAULTS: readonly ChaosFault[] = NEIGHBOURS.flatMap((name)
       name: `${name}-${kind}`,
       says: `the ${name}-service ${says}`,
       lastsMs: LASTS_MS,
+      early: true,
+      ...(name === 'notification' ? { sparesTime: true } : {}),
       strike: ({ standIns }) => (fault === 'refuse' ? standIns[name].control.refuse() : standIns[name].control.fail(fault)),
+      // Who refuses sees nobody, so it is tried.
+      evidence: ({ standIns }) => (fault === 'refuse' ? refusals(standIns[name].url) : standIns[name].control.calls.count()),
       undo: ({ standIns }) => (fault === 'refuse' ? standIns[name].control.accept() : standIns[name].control.heal()),
     }),
   ),
 );
+
+async function refusals(url: string): Promise<number> {
+  const answered = await fetch(url, { method: 'HEAD' }).catch(() => undefined);
+  return answered === undefined ? 1 : 0;
+}

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
 /** One call to the API as a service. Repeats itself through faults that pass; a refusal is an answer. */
-export type ServiceCall = (method: 'GET' | 'POST' | 'PUT', path: string, body?: object, key?: string) => Promise<Response>;
+export type ServiceCall = (method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: object, key?: string) => Promise<Response>;
 
 /** So long a call is made again before it counts as a fault, ms. */
 const PATIENCE_MS = 120_000;

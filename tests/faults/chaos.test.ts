@@ -6,8 +6,9 @@ import { untilSettled } from '../../chaos/check.ts';
 import { FAULTS, faultsNamed, oneOfEach } from '../../chaos/faults.ts';
 import { readChaosOptions } from '../../chaos/options.ts';
 import { broken, holds, table } from '../../chaos/report.ts';
-import { type RoundResult, runRound } from '../../chaos/round.ts';
+import { didStrike, type RoundResult, runRound } from '../../chaos/round.ts';
 import { openStage, type Stage } from '../../chaos/stage.ts';
+import { openWatch } from '../../chaos/watch.ts';
 import { createRandom } from '../../dev/cluster/random.ts';
 import { FAULT_POINTS } from '../../shared/fault-point.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
@@ -49,6 +50,47 @@ describe('chaos, a short round on real servers and processes', () => {
     await stage.sql('DELETE FROM ledger WHERE allocation_id = (SELECT allocation_id FROM ledger ORDER BY allocation_id LIMIT 1)');
     const findings = await untilSettled(stage, 0);
     expect(findings.filter(({ ok }) => !ok).map(({ name }) => name)).toContain('billing received each ended lease once, to the second');
+  }, 60_000);
+
+  test('control: a fault that met nothing is found', async () => {
+    const nobodyPasses = { name: 'at-nowhere', says: '', lastsMs: 0, strike: () => undefined, evidence: () => 3 };
+    expect(await didStrike(stage, nobodyPasses, 3, 0)).toEqual({ name: 'the fault struck', ok: false, seen: '0 times' });
+    expect(await didStrike(stage, nobodyPasses, 2, 0)).toMatchObject({ ok: true, seen: '1 times' });
+  });
+
+  test('control: what was late once is found, though it has come right since, unless a fault excuses it', async () => {
+    const watch = openWatch(stage, { recoveryMs: 60_000, everyMs: 0 });
+    const late = async (userId: string, lateness: string) => {
+      const values = `gen_random_uuid(), 'test', 'client', $1, 'standard', 'pending', '{}', now() - $2::interval`;
+      await stage.sql(`INSERT INTO requests (id, caller, source, user_id, tier, status, asked, deadline) VALUES (${values})`, [
+        userId,
+        lateness,
+      ]);
+      await watch.look();
+      await stage.sql('DELETE FROM requests WHERE user_id = $1', [userId]);
+    };
+    const broken = () =>
+      watch
+        .findings()
+        .filter(({ ok }) => !ok)
+        .map(({ name }) => name);
+    await stage.processes.stop('waitlist');
+    await stage.processes.stop('maintenance');
+    await late('in-time', '10 seconds');
+    watch.excuse();
+    await late('excused', '1 hour');
+    watch.calm();
+    await late('recovering', '1 hour');
+    expect(broken()).toEqual([]);
+    const strict = openWatch(stage, { recoveryMs: 0, everyMs: 0 });
+    strict.excuse();
+    strict.calm();
+    await stage.sql(`INSERT INTO requests (id, caller, source, user_id, tier, status, asked, deadline)
+      VALUES (gen_random_uuid(), 'test', 'client', 'late', 'standard', 'pending', '{}', now() - interval '1 minute')`);
+    await strict.look();
+    await stage.sql(`DELETE FROM requests WHERE user_id = 'late'`);
+    await strict.look();
+    expect(strict.findings().filter(({ ok }) => !ok)).toMatchObject([{ name: 'no request was ever 15 s past its deadline' }]);
   }, 60_000);
 });
 
