@@ -51,10 +51,13 @@ const RULES: readonly Rule[] = [
     broken: Prisma.sql`SELECT id::text AS what FROM allocations WHERE status = 'allocated' AND expires_at < now() - make_interval(secs => ${LATENESS_S})`,
   },
   {
-    name: 'no user holds more devices than the last known limit',
+    name: 'no user holds more than the last known limits',
     broken: Prisma.sql`SELECT a.user_id AS what FROM allocations a JOIN users u ON u.id = a.user_id
-      WHERE a.status = 'allocated' AND jsonb_typeof(u.limits -> 'maxDevices') = 'number'
-      GROUP BY a.user_id, u.limits HAVING count(*) > (u.limits ->> 'maxDevices')::int`,
+      WHERE a.status = 'allocated' AND u.limits IS NOT NULL
+      GROUP BY a.user_id, u.limits HAVING count(*) > (u.limits ->> 'maxDevices')::float8 OR sum(a.cpu_cores) > (u.limits ->> 'totalCpu')::float8
+        OR sum(a.memory_mb) > (u.limits ->> 'totalMemoryMB')::float8 OR sum(a.storage_mb) > (u.limits ->> 'totalStorageMB')::float8
+        OR max(a.cpu_cores) > (u.limits ->> 'maxCpuPerDevice')::float8 OR max(a.memory_mb) > (u.limits ->> 'maxMemoryMBPerDevice')::float8
+        OR max(a.storage_mb) > (u.limits ->> 'maxStorageMBPerDevice')::float8`,
   },
   {
     name: 'no held device is being cleaned',

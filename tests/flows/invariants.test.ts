@@ -66,7 +66,7 @@ const BREAKS: Readonly<Record<string, readonly string[]>> = {
   'no live allocation is past its end': [
     `UPDATE allocations SET allocated_at = allocated_at - interval '2 hours', expires_at = expires_at - interval '2 hours' WHERE user_id = 'ann'`,
   ],
-  'no user holds more devices than the last known limit': [`UPDATE users SET limits = '{"maxDevices": 0}' WHERE id = 'ann'`],
+  'no user holds more than the last known limits': [`UPDATE users SET limits = '{"maxDevices": 0}' WHERE id = 'ann'`],
   'no held device is being cleaned': [`UPDATE devices SET cleaning_until = now() + interval '1 hour'`],
   'reserved ranges of a device never overlap': [
     'ALTER TABLE reservations DISABLE TRIGGER USER',
@@ -111,6 +111,15 @@ describe('the checker', () => {
     expect(ok).toBe(false);
     expect(checks.find((check) => check.name === name)).toMatchObject({ ok: false, violations: 1 });
   });
+
+  test.each(['totalCpu', 'totalMemoryMB', 'totalStorageMB', 'maxCpuPerDevice', 'maxMemoryMBPerDevice', 'maxStorageMBPerDevice'])(
+    'goes red when a user holds more than %s',
+    async (limit) => {
+      const store = await openWorld();
+      await store.prisma.user.update({ where: { id: 'ann' }, data: { limits: { [limit]: 0 } } });
+      expect(await readInvariants(store)).toEqual(['no user holds more than the last known limits: 1 (ann)']);
+    },
+  );
 
   test('goes red when the bill does not say why the lease ended', async () => {
     const store = await openWorld();
