@@ -12,13 +12,15 @@ export async function cancelOwnRequest(store: Store, requestId: string, caller: 
   const [row] = await translated(store.prisma.$queryRaw<{ status: string }[]>`
     WITH cancelled AS (
       UPDATE requests SET status = 'cancelled', code = 'REQUEST_CANCELLED', decided_at = now()
-      WHERE id = ${requestId}::uuid AND caller = ${caller} AND status IN ('pending', 'waiting')
+      WHERE id = ${requestId}::uuid AND caller = ${caller} AND status = 'pending'
       RETURNING status
     )
     SELECT status FROM cancelled
     UNION ALL
     SELECT status FROM requests WHERE id = ${requestId}::uuid AND caller = ${caller} AND NOT EXISTS (SELECT FROM cancelled)`);
   if (row === undefined) return 'unknown';
+  // It may have begun to wait between the two looks.
+  if (row.status !== 'cancelled' && (await leaveQueue(store, requestId, { kind: 'caller', caller }))) return 'cancelled';
   return row.status === 'cancelled' ? 'cancelled' : 'decided';
 }
 

@@ -125,9 +125,10 @@ export async function cancelRequest(store: Store, requestId: string, reach: Reac
   const changed = await translated(
     store.prisma.$executeRaw`
       UPDATE requests r SET status = 'cancelled', code = 'REQUEST_CANCELLED', decided_at = now()
-      WHERE r.id = ${requestId}::uuid AND r.status IN ('pending', 'waiting') AND ${withinReach(reach, 'r')}`,
+      WHERE r.id = ${requestId}::uuid AND r.status = 'pending' AND ${withinReach(reach, 'r')}`,
   );
-  return changed === 1;
+  // It may have begun to wait between the two looks.
+  return changed === 1 || leaveQueue(store, requestId, reach);
 }
 
 function toState(row: RequestRow): RequestState {
