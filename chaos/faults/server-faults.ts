@@ -119,8 +119,8 @@ interface Refusal {
   readonly lastsMs: number;
 }
 
-/** About one row in seven, the same ones each time. */
-const POISONED = (id: string) => `NEW.status <> OLD.status AND abs(hashtext(NEW.${id}::text)) % 7 = 0`;
+/** About one row in so many, the same ones each time. */
+const POISONED = (id: string, among = 7) => `NEW.status <> OLD.status AND abs(hashtext(NEW.${id}::text)) % ${among} = 0`;
 const SOME_ROWS = 'the database refuses to change the status of some';
 
 const REFUSALS: readonly Refusal[] = [
@@ -153,7 +153,7 @@ const REFUSALS: readonly Refusal[] = [
     says: `${SOME_ROWS} reservations`,
     table: 'reservations',
     state: '23514',
-    when: POISONED('id'),
+    when: POISONED('id', 2),
     each: 1,
     lastsMs: 12_000,
   },
