@@ -76,6 +76,9 @@ async function bookEach(store: Store, series: Series, horizon: Date, traceId: st
     if (outcome.status === 'reserved') {
       // One that was missed at the last attempt is not booked because it has a row.
       if (outcome.reservation.failureCode === null) booked.push(outcome.reservation);
+    } else if (outcome.code === 'STATE_CONFLICT') {
+      // Cancelled meanwhile: nothing more is made, and nobody misses anything.
+      return { booked, refused: [], next: undefined };
     } else
       refused.push({
         code: outcome.code,

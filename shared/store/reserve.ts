@@ -75,6 +75,7 @@ async function book(tx: Transaction, wish: NewReservation, rules: BookingRules):
   const facts = await lockUser(tx, wish, rules);
   const known = await readById(tx, wish.reservationId);
   if (known !== undefined) return { status: 'reserved', reservation: known };
+  if (wish.series !== null && (await isCancelled(tx, wish.series.seriesId))) return { status: 'refused', ...SERIES_CANCELLED };
   const decision = decideReserve({ ...facts, startsAt: wish.startsAt });
   if (decision.kind === 'refused') return { status: 'refused', ...decision.refusal };
   const booking = toBooking(wish, facts.caps, rules);
@@ -82,6 +83,18 @@ async function book(tx: Transaction, wish: NewReservation, rules: BookingRules):
   if (deviceId === undefined) return { status: 'refused', ...(await whyNot(tx, booking, wish, facts.ownBusy)) };
   const reservation = await insert(tx, wish, booking, deviceId, facts.now);
   return reservation === undefined ? CONTENDED : { status: 'reserved', reservation };
+}
+
+const SERIES_CANCELLED: Refusal = {
+  code: 'STATE_CONFLICT',
+  reason: 'the series it belongs to is cancelled',
+  details: { status: 'cancelled' },
+};
+
+/** Whether a series is cancelled; until the transaction ends it cannot be: whoever cancels it then sees what is booked here. */
+async function isCancelled(tx: Transaction, seriesId: string): Promise<boolean> {
+  const [row] = await tx.$queryRaw<{ status: string }[]>`SELECT status FROM reservation_series WHERE id = ${seriesId}::uuid FOR SHARE`;
+  return row?.status === 'cancelled';
 }
 
 /** The time and the device of a wish, as one booking. */

@@ -1,6 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { bookSeries, extendSeries } from '../../shared/store/book-series.ts';
+import { cancelSeries } from '../../shared/store/change-reservation.ts';
 import { extendAllSeries } from '../../workers/reservations/extend-series.ts';
 import { type ApiBench, type ApiServer, asService, openApiBench } from '../support/api-bench.ts';
+import { contest, playRounds } from '../support/race.ts';
 import { reservationParts } from '../support/reservation-bench.ts';
 
 let bench: ApiBench;
@@ -77,6 +81,33 @@ describe('a series', () => {
     expect(all.body.data.cancelledIds).toHaveLength(data.reservations.length - 1);
     expect(await bench.store.prisma.reservation.count({ where: { status: 'confirmed' } })).toBe(0);
     expect(await extend(90)).toMatchObject({ booked: 0, missed: 0 });
+  });
+
+  it('that is cancelled while it is carried on has nothing confirmed afterwards, in 24 rounds', async () => {
+    await bench.addDevices(8);
+    const rules = { gapSeconds: 0, horizonDays: 30 };
+    const firstStartsAt = tomorrow();
+    const horizon = new Date(firstStartsAt.getTime() + 5 * DAY);
+    await playRounds(24, 8, async (round) => {
+      const seriesId = randomUUID();
+      const asked = { durationMinutes: 60, remindBeforeMinutes: 15 };
+      const rhythm = { frequency: 'daily', interval: 1, count: 40, timeZone: 'UTC' } as const;
+      const who = { userId: `user-${round}`, tenantId: null, tier: 'standard' } as const;
+      const series = { seriesId, ...who, asked, recurrence: rhythm, firstStartsAt, nextIndex: 0 };
+      const outcome = await bookSeries(bench.store, series, null, { gapSeconds: 0, horizonDays: 1 });
+      if (outcome.status !== 'reserved' || outcome.booked[0] === undefined) throw new Error(`the series of round ${round} was refused`);
+      const { booked } = outcome;
+      const [extended, cancelled] = await contest(
+        bench.store,
+        round,
+        (store) => extendSeries(store, { ...series, nextIndex: booked.length }, horizon, rules),
+        (store) => cancelSeries(store, booked[0]?.reservationId ?? '', { kind: 'all' }, null),
+      );
+      expect(cancelled).toMatchObject({ status: 'cancelled' });
+      expect(extended.missed).toBe(0);
+      const rows = await bench.store.prisma.reservation.findMany({ where: { seriesId } });
+      expect(new Set(rows.map(({ status }) => status))).toEqual(new Set(['cancelled']));
+    });
   });
 
   it('over the change of the clocks starts at the same time of the day', async () => {
