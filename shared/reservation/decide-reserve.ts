@@ -24,18 +24,21 @@ export type ReserveDecision = { readonly kind: 'eligible' } | { readonly kind: '
  * and quota are looked at when it starts: they may be other ones then.
  */
 export function decideReserve({ now, user, startsAt, ownConflicts }: ReserveFacts): ReserveDecision {
-  if (startsAt <= now) {
-    return refused('VALIDATION_FAILED', 'reservedStartTime: must not be in the past', {
-      field: 'reservedStartTime',
-      now: now.toISOString(),
-    });
-  }
+  const past = pastStart(startsAt, now);
+  if (past !== undefined) return { kind: 'refused', refusal: past };
   const blocked = blockOf(user);
   if (blocked !== undefined) return { kind: 'refused', refusal: blocked };
   if (ownConflicts.length > 0) {
     return refused('RESERVATION_CONFLICT', 'the user has reserved something at that time', { conflicts: ownConflicts.map(viewConflict) });
   }
   return { kind: 'eligible' };
+}
+
+/** Why nothing can be booked from such a time on, if it is over. */
+export function pastStart(startsAt: Date, now: Date): Refusal | undefined {
+  if (startsAt > now) return undefined;
+  const details = { field: 'reservedStartTime', now: now.toISOString() };
+  return { code: 'VALIDATION_FAILED', reason: 'reservedStartTime: must not be in the past', details };
 }
 
 /** What stands in the way, as callers are told. */

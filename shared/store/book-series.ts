@@ -1,7 +1,8 @@
 import type { Refusal } from '../allocation/decide-eligibility.ts';
+import { pastStart } from '../reservation/decide-reserve.ts';
 import { occurrencesBefore } from '../reservation/occurrences.ts';
 import type { ReservationRecord } from './reservation-rows.ts';
-import { dropSeries, horizonOf, insertSeries, noteExpanded, reserveOccurrence, type Series, writeMissed } from './reservation-series.ts';
+import { dropSeries, insertSeries, noteExpanded, readOutlook, reserveOccurrence, type Series, writeMissed } from './reservation-series.ts';
 import type { BookingRules } from './reserve.ts';
 import type { Store } from './store.ts';
 
@@ -30,14 +31,16 @@ export interface SeriesRules extends BookingRules {
 
 /**
  * Books a series up to the horizon. Those occurrences that cannot be had are named and kept as failed reservations; the rest
- * is booked. If none can be had it is refused for the reason of the first, and nothing is kept. A repeat with the same id goes
- * on where it was left.
+ * is booked. If none can be had it is refused for the reason of the first, and nothing is kept; so is one that begins in the
+ * past. A repeat with the same id goes on where it was left.
  *
  * @throws SchedulerError STORE_UNAVAILABLE, OVERLOADED
  */
 export async function bookSeries(store: Store, series: Series, traceId: string | null, rules: SeriesRules): Promise<SeriesOutcome> {
-  const horizon = await horizonOf(store, rules.horizonDays);
   const { firstStartsAt } = series;
+  const { now, horizon, known } = await readOutlook(store, series.seriesId, rules.horizonDays);
+  const past = known ? undefined : pastStart(firstStartsAt, now);
+  if (past !== undefined) return { status: 'refused', ...past };
   // The first one is always looked at, however far ahead.
   const until = firstStartsAt >= horizon ? new Date(firstStartsAt.getTime() + 1) : horizon;
   await insertSeries(store, series);

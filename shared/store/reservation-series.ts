@@ -75,9 +75,24 @@ export async function seriesDue(store: Store, horizonDays: number, limit: number
   return { ids: row.ids ?? [], horizon: row.horizon };
 }
 
-/** The clock of the database, so many days on. */
-export async function horizonOf(store: Store, horizonDays: number): Promise<Date> {
-  return (await seriesDue(store, horizonDays, 0)).horizon;
+/** What a series is begun by. */
+export interface Outlook {
+  readonly now: Date;
+  /** `now`, so many days on. */
+  readonly horizon: Date;
+  /** Whether the series is there already: it is asked for again. */
+  readonly known: boolean;
+}
+
+/** The clock of the database, and whether there is such a series. */
+export async function readOutlook(store: Store, seriesId: string, horizonDays: number): Promise<Outlook> {
+  const [row] = await translated(
+    store.prisma.$queryRaw<Outlook[]>`
+      SELECT now() AS now, now() + make_interval(days => ${horizonDays}::int) AS horizon,
+        EXISTS (SELECT FROM reservation_series WHERE id = ${seriesId}::uuid) AS known`,
+  );
+  if (row === undefined) throw new Error('a SELECT without FROM returned no row');
+  return row;
 }
 
 /**

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { bookSeries, extendSeries } from '../../shared/store/book-series.ts';
 import { cancelSeries } from '../../shared/store/change-reservation.ts';
+import type { Series } from '../../shared/store/reservation-series.ts';
 import { extendAllSeries } from '../../workers/reservations/extend-series.ts';
 import { type ApiBench, type ApiServer, asService, openApiBench } from '../support/api-bench.ts';
 import { contest, playRounds } from '../support/race.ts';
@@ -68,6 +69,31 @@ describe('a series', () => {
     const { body } = await book('ann', { reservedStartTime: tomorrow().toISOString(), recurrence: recurrence({ count: 3 }) });
     expect(body).toMatchObject({ statusCode: 409, code: 'NO_MATCHING_DEVICE' });
     expect([await bench.store.prisma.reservation.count(), await bench.store.prisma.reservationSeries.count()]).toEqual([0, 0]);
+  });
+
+  it('that begins in the past is not valid and leaves nothing, though later ones could be had', async () => {
+    await bench.addDevices(1);
+    const { body } = await book('ann', { reservedStartTime: days(tomorrow(), -2), recurrence: recurrence({ count: 5 }) });
+    expect(body).toMatchObject({ statusCode: 400, code: 'VALIDATION_FAILED', details: { field: 'reservedStartTime' } });
+    expect([await bench.store.prisma.reservation.count(), await bench.store.prisma.reservationSeries.count()]).toEqual([0, 0]);
+    expect(await bench.store.prisma.outboxEntry.count()).toBe(0);
+  });
+
+  it('asked for again after its first occurrence has begun is the same one', async () => {
+    await bench.addDevices(1);
+    const { data } = (await book('ann', { reservedStartTime: tomorrow().toISOString(), recurrence: recurrence({ count: 3 }) })).body;
+    const series: Series = {
+      seriesId: data.seriesId,
+      userId: 'ann',
+      tenantId: null,
+      tier: 'standard',
+      asked: { durationMinutes: 60, remindBeforeMinutes: 15 },
+      recurrence: { frequency: 'daily', interval: 1, count: 3, timeZone: 'UTC' },
+      firstStartsAt: new Date(Date.now() - 1_000),
+      nextIndex: 0,
+    };
+    const again = await bookSeries(bench.store, series, null, { gapSeconds: 0, horizonDays: 30 });
+    expect(again).toMatchObject({ status: 'reserved', missed: [] });
   });
 
   it('is cancelled in one occurrence or in all that have not begun', async () => {
