@@ -1,5 +1,4 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { FastifyRequest } from 'fastify';
 import { SchedulerError } from '../shared/errors.ts';
 import type { ServerDeps } from './deps.ts';
 
@@ -22,10 +21,9 @@ export interface BatchCall<T> {
  * @throws SchedulerError QUEUE_UNAVAILABLE when it was not done in time or may not have got into the queue: it may still
  *   be done. A repeat under the same Idempotency-Key asks for the same batch and never for a second one.
  */
-export async function askBatch<T>({ outcomes }: Pick<ServerDeps, 'outcomes'>, request: FastifyRequest, call: BatchCall<T>): Promise<T> {
+export async function askBatch<T>({ outcomes }: Pick<ServerDeps, 'outcomes'>, call: BatchCall<T>): Promise<T> {
   const until = Date.now() + WAIT_MS;
   const told = outcomes.wait(call.id, WAIT_MS);
-  if (request.heldKey !== undefined) request.heldKey.undecided = true;
   await call.enqueue();
   for (;;) {
     await Promise.race([told, pause(Math.min(LOOK_AGAIN_MS, Math.max(1, until - Date.now())), undefined, { ref: false })]);

@@ -20,7 +20,10 @@ const FASTIFY_CODES: Readonly<
 /** The error handler of the server: whatever was thrown becomes one error of the catalogue. Faults of ours are logged, whole. */
 export function answerError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const error = toSchedulerError(thrown);
-  if (error.statusCode >= 500) request.log.error({ err: thrown, code: error.code, requestId: request.id }, 'request failed');
+  if (error.statusCode >= 500) {
+    if (request.heldKey !== undefined) request.heldKey.faulty = true;
+    request.log.error({ err: thrown, code: error.code, requestId: request.id }, 'request failed');
+  }
   sendError(request, reply, error);
 }
 

@@ -10,7 +10,8 @@ import type { Store } from '../shared/store/store.ts';
  * `Idempotency-Key`: the same key and the same body get the first outcome again.
  *
  * The first call holds its key by a short lease that it renews while it works. A repeat that comes meanwhile waits for
- * the outcome; if the first one dies, the lease runs out and the repeat takes over. Outcomes of 5xx are not kept.
+ * the outcome; if the first one dies, the lease runs out and the repeat takes over. A refusal of 5xx (a neighbour is away) is not
+ * kept. After a fault nobody knows how far the call came: the key lives on, and a repeat asks for the very same thing.
  */
 
 /** A call that holds its key. `since` tells two lives of a key apart. */
@@ -20,8 +21,8 @@ export interface HeldKey {
   readonly renewal: NodeJS.Timeout;
   /** The hash of a streamed body, once it has been read. */
   streamHash: string | undefined;
-  /** What was asked is on its way but not answered: a repeat must ask for the same thing, so the key lives on. */
-  undecided: boolean;
+  /** Whether a fault came in between: what was asked may have been done, or may be yet. */
+  faulty: boolean;
 }
 
 const LEASE_S = 10;
@@ -42,18 +43,18 @@ export async function beginKeyed(store: Store, request: FastifyRequest, reply: F
   if (call === undefined) return undefined;
   const claim = await settledClaim(store, call, request);
   if (claim.kind === 'answered') return replay(request, reply, call, claim);
-  request.heldKey = { call, since: claim.since, renewal: keepRenewing(store, call, request), streamHash: undefined, undecided: false };
+  request.heldKey = { call, since: claim.since, renewal: keepRenewing(store, call, request), streamHash: undefined, faulty: false };
   return undefined;
 }
 
-/** After the handler: remembers the outcome, or forgets the key if the fault was ours. Never fails the answer. */
+/** After the handler: remembers the outcome, lets the key live on after a fault, or forgets it with a refusal that passes. Never fails the answer. */
 export async function endKeyed(store: Store, request: FastifyRequest, reply: FastifyReply, body: string): Promise<void> {
   const held = request.heldKey;
   if (held === undefined) return;
   request.heldKey = undefined;
   clearInterval(held.renewal);
   try {
-    if (reply.statusCode >= 500 && held.undecided) await renewKey(store, held.call, 0);
+    if (reply.statusCode >= 500 && held.faulty) await renewKey(store, held.call, 0);
     else if (reply.statusCode >= 500) await forgetKey(store, held.call);
     else await answerKey(store, held.call, answerOf(held, reply, body));
   } catch (error) {

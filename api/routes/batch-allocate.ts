@@ -76,7 +76,7 @@ export function batchAllocateRoutes(api: Api, deps: ServerDeps): void {
         replyTo: deps.instance,
         acceptedAt: Date.now(),
       };
-      const outcomes = await askBatch(deps, request, {
+      const outcomes = await askBatch(deps, {
         id: batch.batchId,
         enqueue: () => deps.producer.allocateBatch(batch),
         look: async () => whole(await readOutcomesById(deps.store, idsOf(members)), members),

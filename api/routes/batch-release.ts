@@ -62,7 +62,7 @@ export function batchReleaseRoutes(api: Api, deps: ServerDeps): void {
           replyTo: deps.instance,
           traceId: traceIdOf(request.headers, request.id),
         };
-        return askBatch(deps, request, {
+        return askBatch(deps, {
           id: batchId,
           enqueue: () => deps.producer.releaseBatch(payload),
           look: async () => allEnded(await look()),

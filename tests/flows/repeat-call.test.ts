@@ -1,7 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Queue } from 'bullmq';
+import { QUEUES } from '../../queues/names.ts';
 import { claimKey } from '../../shared/store/idempotency.ts';
 import { type ApiBench, type ApiServer, asService, asUser, openApiBench, quotaOf } from '../support/api-bench.ts';
+import { eventually } from '../support/eventually.ts';
+import { redisUrl } from '../support/redis.ts';
 
 const quotas = new Map([['poor', quotaOf(0)]]);
 
@@ -193,6 +197,29 @@ describe('Idempotency-Key', () => {
     expect(Number(first.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(second.status).toBe(201);
   });
+
+  test('asks for the same thing again after a fault that hid what had become of it', async () => {
+    const key = randomUUID();
+    const jobs = new Queue(QUEUES.allocate, { connection: { url: redisUrl() }, prefix: bench.prefix });
+    await jobs.pause();
+    const asking = allocate(api, 'liv', key, { waitMs: 30_000 });
+    const requests = () => bench.store.prisma.request.findMany({ where: { userId: 'liv' }, select: { id: true } });
+    const written = await eventually(async () => {
+      const rows = await requests();
+      expect(rows).toHaveLength(1);
+      return rows;
+    });
+    // It is written, and cannot be read any more.
+    await bench.store.transaction(async (tx) => {
+      await tx.$executeRaw`LOCK TABLE requests IN ACCESS EXCLUSIVE MODE`;
+      expect((await asking).body).toMatchObject({ statusCode: 503, code: 'STORE_UNAVAILABLE' });
+    });
+    await jobs.resume();
+    await jobs.close();
+
+    const again = await allocate(other, 'liv', key, { waitMs: 30_000 });
+    expect([again.status, await live('liv'), await requests()]).toEqual([201, 1, written]);
+  }, 120_000);
 
   test('stays with the call that renews it, and falls to the next when it runs out', async () => {
     const call = { caller: 'user:lea', key: randomUUID(), route: 'POST /x', bodyHash: 'a' };
