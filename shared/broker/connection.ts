@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { Duplex } from 'node:stream';
 import { type ChannelModel, connect, type RecoveringChannelModel } from 'amqplib';
 import type { Logger } from '../logger.ts';
 import { type Backoff, backoffDelay, RECONNECT_BACKOFF } from './backoff.ts';
@@ -64,6 +65,11 @@ export class BrokerConnection extends EventEmitter<ConnectionEvents> {
     await withDeadline(this.#recovering.close(), CLOSE_DEADLINE_MS);
   }
 
+  /** Ends a connection at once, without a word of the broker; another one is opened as after any loss. */
+  drop(model: ChannelModel): void {
+    if (this.#model === model) socketOf(model).destroy(new Error('given up: RabbitMQ does not answer'));
+  }
+
   #onConnect(model: ChannelModel): void {
     this.#logger.info('connected to RabbitMQ');
     this.#model = model;
@@ -87,6 +93,13 @@ export class BrokerConnection extends EventEmitter<ConnectionEvents> {
     this.#blocked = false;
     this.emit('unblocked');
   }
+}
+
+/** amqplib closes a connection by asking the broker to and has no other way; what it keeps of the socket is not in its types. */
+function socketOf({ connection }: ChannelModel): Duplex {
+  const stream: unknown = Reflect.get(connection, 'stream');
+  if (!(stream instanceof Duplex)) throw new Error('amqplib keeps its socket elsewhere');
+  return stream;
 }
 
 /** Opens a supervised connection. Returns at once: an unreachable broker is no error, it is tried again until `close`. */

@@ -15,7 +15,11 @@ export interface SupervisedChannelOptions<C extends Channel> {
   /** Called when a new channel is prepared. */
   readonly onReady?: (channel: C) => void;
   readonly backoff?: Backoff;
+  /** Longest time from opening a channel to having it prepared, ms. amqplib waits for an answer for ever. */
+  readonly prepareTimeoutMs?: number;
 }
+
+const PREPARE_TIMEOUT_MS = 15_000;
 
 /** A channel that lived this long was a good one: the next failure starts the backoff from the beginning. */
 const PROVEN_AFTER_MS = 10_000;
@@ -32,6 +36,8 @@ export class SupervisedChannel<C extends Channel> {
   readonly #options: SupervisedChannelOptions<C>;
   readonly #onConnected = (model: ChannelModel): void => this.#start(model);
   #current: C | undefined;
+  /** The latest try to have a channel. What an earlier one still says comes too late: its successor is under way. */
+  #attempt: symbol | undefined;
   #closed = false;
   #failures = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -50,6 +56,7 @@ export class SupervisedChannel<C extends Channel> {
   /** Ends the channel for good; the connection stays. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#attempt = undefined;
     clearTimeout(this.#timer);
     this.#options.connection.off('connected', this.#onConnected);
     const channel = this.#current;
@@ -64,41 +71,60 @@ export class SupervisedChannel<C extends Channel> {
   }
 
   async #build(model: ChannelModel): Promise<void> {
+    const { open, prepare, logger, prepareTimeoutMs = PREPARE_TIMEOUT_MS } = this.#options;
+    const attempt = Symbol('attempt');
+    this.#attempt = attempt;
+    const timer = setTimeout(() => this.#giveUp(attempt, model), prepareTimeoutMs);
     let channel: C | undefined;
     try {
-      channel = await this.#options.open(model);
-      this.#watch(channel, model);
-      await this.#options.prepare(channel);
-      this.#adopt(channel);
+      channel = await open(model);
+      this.#watch(channel, attempt, model);
+      await prepare(channel);
+      if (this.#attempt === attempt) this.#adopt(channel);
+      else this.#end(channel);
     } catch (error) {
-      this.#options.logger.warn({ err: error }, 'a channel to RabbitMQ could not be prepared');
+      logger.warn({ err: error }, 'a channel to RabbitMQ could not be prepared');
       if (channel !== undefined) this.#end(channel);
-      this.#rebuildLater(model);
+      this.#lose(attempt, model);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
-  #watch(channel: C, model: ChannelModel): void {
+  #watch(channel: C, attempt: symbol, model: ChannelModel): void {
     const { logger } = this.#options;
     const openedAt = performance.now();
     channel.on('error', (error) => logger.warn({ err: error }, 'RabbitMQ closed a channel'));
     channel.once('close', () => {
-      if (this.#current === channel) this.#current = undefined;
-      if (performance.now() - openedAt > PROVEN_AFTER_MS) this.#failures = 0;
-      this.#rebuildLater(model);
+      if (this.#attempt === attempt && performance.now() - openedAt > PROVEN_AFTER_MS) this.#failures = 0;
+      this.#lose(attempt, model);
     });
     channel.on('cancel', () => {
       logger.warn('RabbitMQ cancelled a consumer, its channel is replaced');
       this.#end(channel);
+      // Its close may never be answered.
+      this.#lose(attempt, model);
     });
   }
 
   #adopt(channel: C): void {
-    if (this.#closed) {
-      this.#end(channel);
-      return;
-    }
     this.#current = channel;
     this.#options.onReady?.(channel);
+  }
+
+  /** An attempt has come to nothing, or its channel to an end: time for the next, once. */
+  #lose(attempt: symbol, model: ChannelModel): void {
+    if (this.#attempt !== attempt) return;
+    this.#attempt = undefined;
+    this.#current = undefined;
+    this.#rebuildLater(model);
+  }
+
+  /** A broker that does not answer would not answer the close of a channel either. */
+  #giveUp(attempt: symbol, model: ChannelModel): void {
+    if (this.#attempt !== attempt) return;
+    this.#options.logger.warn('RabbitMQ does not answer on a new channel, the connection is given up');
+    this.#options.connection.drop(model);
   }
 
   #end(channel: C): void {

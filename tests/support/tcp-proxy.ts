@@ -16,12 +16,26 @@ export interface TcpProxy {
   close(): Promise<void>;
 }
 
+/** Decides what of one direction of one connection is passed on, and when. */
+export type Filter = (chunk: Buffer, pass: (bytes: Buffer) => void) => void;
+
+/** Filters for each new connection; what has none passes as it is. */
+export interface Filters {
+  readonly fromClient?: () => Filter;
+  readonly fromServer?: () => Filter;
+}
+
+const PASS_ALL = (): Filter => (chunk, pass) => pass(chunk);
+
 /**
  * Listens on a free port of loopback and passes everything on to a server.
  *
  * @param target  where to, for example `new URL(env.RABBITMQ_URL)`
  */
-export async function startTcpProxy(target: { readonly hostname: string; readonly port: string }): Promise<TcpProxy> {
+export async function startTcpProxy(
+  target: { readonly hostname: string; readonly port: string },
+  { fromClient = PASS_ALL, fromServer = PASS_ALL }: Filters = {},
+): Promise<TcpProxy> {
   const { hostname: host, port } = target;
   const pairs = new Set<readonly [Socket, Socket]>();
   let isCut = false;
@@ -37,8 +51,12 @@ export async function startTcpProxy(target: { readonly hostname: string; readonl
       near.destroy();
       far.destroy();
     };
-    for (const [from, to] of [pair, [far, near] as const]) {
-      from.on('data', (chunk) => to.write(chunk));
+    const ways = [
+      [near, far, fromClient()],
+      [far, near, fromServer()],
+    ] as const;
+    for (const [from, to, filter] of ways) {
+      from.on('data', (chunk) => filter(chunk, (bytes) => void to.write(bytes)));
       // A reset is what this stand-in is for: the other side sees the close.
       from.on('error', end);
       from.on('close', end);
