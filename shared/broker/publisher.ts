@@ -29,10 +29,12 @@ export interface OutgoingMessage {
 
 /**
  * What became of a message. `rejected`: RabbitMQ or the protocol refuses this one message. `unavailable`: nothing is known
- * against the message, RabbitMQ did not confirm it; it may have arrived all the same.
+ * against the message, RabbitMQ is away. `unconfirmed`: RabbitMQ is there and has kept its confirm back for too long, as it
+ * does when a queue behind it cannot take the message; like an unavailable one it may have arrived all the same.
  */
 export type PublishOutcome =
   | { readonly kind: 'confirmed' }
+  | { readonly kind: 'unconfirmed'; readonly reason: string }
   | { readonly kind: 'rejected'; readonly reason: string }
   | { readonly kind: 'unavailable'; readonly reason: string };
 
@@ -53,7 +55,7 @@ export interface PublisherOptions {
   readonly name: string;
   readonly logger: Logger;
   readonly metrics: Pick<Metrics, 'outboxPublished'>;
-  /** Longest wait for the confirms of one call. */
+  /** Longest wait for the confirms of one call; after as long again nothing late is waited for, and there is a new channel. */
   readonly confirmTimeoutMs?: number;
   readonly heartbeatSeconds?: number;
   readonly connectTimeoutMs?: number;
@@ -61,6 +63,8 @@ export interface PublisherOptions {
   /** Called whenever publishing became possible. */
   readonly onReady?: () => void;
 }
+
+const CONFIRM_TIMEOUT_MS = 10_000;
 
 const CONFIRMED: PublishOutcome = { kind: 'confirmed' };
 
@@ -85,20 +89,29 @@ export async function createPublisher(options: PublisherOptions): Promise<Publis
   return new ConfirmingPublisher(await openBrokerConnection(options), options);
 }
 
+/** Messages of one channel whose confirm was not waited for any longer, and since when there are any (`performance.now()`). */
+interface Late {
+  count: number;
+  since: number;
+}
+
 class ConfirmingPublisher implements Publisher {
   readonly #connection: BrokerConnection;
   readonly #channel: SupervisedChannel<ConfirmChannel>;
   readonly #options: PublisherOptions;
   readonly #unroutedKeys = new Set<string>();
-  /** Messages whose confirm was not waited for any longer. */
-  #late = 0;
+  #late: Late = { count: 0, since: 0 };
   #closed = false;
 
   constructor(connection: BrokerConnection, options: PublisherOptions) {
     this.#connection = connection;
     this.#options = options;
     const onReady = () => options.onReady?.();
-    connection.on('unblocked', onReady);
+    connection.on('unblocked', () => {
+      // It has read nothing meanwhile, so it owes nothing for that time.
+      this.#late.since = performance.now();
+      onReady();
+    });
     this.#channel = new SupervisedChannel({
       connection,
       logger: options.logger,
@@ -136,13 +149,20 @@ class ConfirmingPublisher implements Publisher {
     await channel.assertExchange(EVENT_EXCHANGE, 'topic', { durable: true });
     await channel.assertExchange(DEAD_LETTER_EXCHANGE, 'topic', { durable: true });
     channel.on('return', (message) => this.#onReturn(message));
+    this.#late = { count: 0, since: 0 };
   }
 
   #obstacle(): string | undefined {
     const state = this.state();
     if (state !== 'ready') return `RabbitMQ is ${state}`;
+    if (this.#late.count === 0) return undefined;
+    if (performance.now() - this.#late.since > this.#confirmTimeoutMs) this.#channel.replace('RabbitMQ keeps confirms back');
     // Sending more to a broker that owes confirms would only pile up in this process's memory.
-    return this.#late > 0 ? 'earlier messages are not confirmed yet' : undefined;
+    return 'earlier messages are not confirmed yet';
+  }
+
+  get #confirmTimeoutMs(): number {
+    return this.#options.confirmTimeoutMs ?? CONFIRM_TIMEOUT_MS;
   }
 
   /**
@@ -169,26 +189,29 @@ class ConfirmingPublisher implements Publisher {
     return promise;
   }
 
-  /** Waits for all; a confirm that comes later is counted down then, and the message has been reported as unavailable. */
+  /** Waits for all; a confirm that comes later is counted down then, and the message has been reported as unconfirmed. */
   async #confirmed(sent: readonly Promise<PublishOutcome>[]): Promise<PublishOutcome[]> {
     const { promise: deadline, resolve: expire } = Promise.withResolvers<void>();
     const outcomes = new Array<PublishOutcome | undefined>(sent.length).fill(undefined);
+    const late = this.#late;
     let expired = false;
     const noted = sent.map(async (promise, index) => {
       outcomes[index] = await promise;
-      if (expired) this.#lateArrival();
+      if (expired) this.#lateArrival(late);
     });
-    const timer = setTimeout(expire, this.#options.confirmTimeoutMs ?? 10_000);
+    const timer = setTimeout(expire, this.#confirmTimeoutMs);
     await Promise.race([Promise.all(noted), deadline]);
     clearTimeout(timer);
     expired = true;
-    this.#late += outcomes.filter((outcome) => outcome === undefined).length;
-    return outcomes.map((outcome) => outcome ?? unavailable('not confirmed in time'));
+    const missing = outcomes.filter((outcome) => outcome === undefined).length;
+    if (late.count === 0) late.since = performance.now();
+    late.count += missing;
+    return outcomes.map((outcome) => outcome ?? { kind: 'unconfirmed', reason: 'not confirmed in time' });
   }
 
-  #lateArrival(): void {
-    this.#late -= 1;
-    if (this.#late === 0) this.#options.onReady?.();
+  #lateArrival(late: Late): void {
+    late.count -= 1;
+    if (late.count === 0 && late === this.#late) this.#options.onReady?.();
   }
 
   /** RabbitMQ confirms what no queue is bound for. That is no fault of an event, but somebody may be looking for the reason. */

@@ -21,6 +21,13 @@ export interface SupervisedChannelOptions<C extends Channel> {
 
 const PREPARE_TIMEOUT_MS = 15_000;
 
+/** One try to have a channel, and that channel. */
+interface Attempt {
+  readonly model: ChannelModel;
+  /** `performance.now()`. */
+  readonly startedAt: number;
+}
+
 /** A channel that lived this long was a good one: the next failure starts the backoff from the beginning. */
 const PROVEN_AFTER_MS = 10_000;
 
@@ -37,7 +44,7 @@ export class SupervisedChannel<C extends Channel> {
   readonly #onConnected = (model: ChannelModel): void => this.#start(model);
   #current: C | undefined;
   /** The latest try to have a channel. What an earlier one still says comes too late: its successor is under way. */
-  #attempt: symbol | undefined;
+  #attempt: Attempt | undefined;
   #closed = false;
   #failures = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -51,6 +58,15 @@ export class SupervisedChannel<C extends Channel> {
   /** The prepared channel of the moment, if there is one. */
   get current(): C | undefined {
     return this.#current;
+  }
+
+  /** Puts another channel in the place of the one of the moment, which is of no use any more. */
+  replace(reason: string): void {
+    const channel = this.#current;
+    if (channel === undefined || this.#attempt === undefined) return;
+    this.#options.logger.warn({ reason }, 'a channel to RabbitMQ is replaced');
+    this.#end(channel);
+    this.#lose(this.#attempt);
   }
 
   /** Ends the channel for good; the connection stays. */
@@ -72,38 +88,34 @@ export class SupervisedChannel<C extends Channel> {
 
   async #build(model: ChannelModel): Promise<void> {
     const { open, prepare, logger, prepareTimeoutMs = PREPARE_TIMEOUT_MS } = this.#options;
-    const attempt = Symbol('attempt');
+    const attempt = { model, startedAt: performance.now() };
     this.#attempt = attempt;
-    const timer = setTimeout(() => this.#giveUp(attempt, model), prepareTimeoutMs);
+    const timer = setTimeout(() => this.#giveUp(attempt), prepareTimeoutMs);
     let channel: C | undefined;
     try {
       channel = await open(model);
-      this.#watch(channel, attempt, model);
+      this.#watch(channel, attempt);
       await prepare(channel);
       if (this.#attempt === attempt) this.#adopt(channel);
       else this.#end(channel);
     } catch (error) {
       logger.warn({ err: error }, 'a channel to RabbitMQ could not be prepared');
       if (channel !== undefined) this.#end(channel);
-      this.#lose(attempt, model);
+      this.#lose(attempt);
     } finally {
       clearTimeout(timer);
     }
   }
 
-  #watch(channel: C, attempt: symbol, model: ChannelModel): void {
+  #watch(channel: C, attempt: Attempt): void {
     const { logger } = this.#options;
-    const openedAt = performance.now();
     channel.on('error', (error) => logger.warn({ err: error }, 'RabbitMQ closed a channel'));
-    channel.once('close', () => {
-      if (this.#attempt === attempt && performance.now() - openedAt > PROVEN_AFTER_MS) this.#failures = 0;
-      this.#lose(attempt, model);
-    });
+    channel.once('close', () => this.#lose(attempt));
     channel.on('cancel', () => {
       logger.warn('RabbitMQ cancelled a consumer, its channel is replaced');
       this.#end(channel);
       // Its close may never be answered.
-      this.#lose(attempt, model);
+      this.#lose(attempt);
     });
   }
 
@@ -113,18 +125,19 @@ export class SupervisedChannel<C extends Channel> {
   }
 
   /** An attempt has come to nothing, or its channel to an end: time for the next, once. */
-  #lose(attempt: symbol, model: ChannelModel): void {
+  #lose(attempt: Attempt): void {
     if (this.#attempt !== attempt) return;
+    if (this.#current !== undefined && performance.now() - attempt.startedAt > PROVEN_AFTER_MS) this.#failures = 0;
     this.#attempt = undefined;
     this.#current = undefined;
-    this.#rebuildLater(model);
+    this.#rebuildLater(attempt.model);
   }
 
   /** A broker that does not answer would not answer the close of a channel either. */
-  #giveUp(attempt: symbol, model: ChannelModel): void {
+  #giveUp(attempt: Attempt): void {
     if (this.#attempt !== attempt) return;
     this.#options.logger.warn('RabbitMQ does not answer on a new channel, the connection is given up');
-    this.#options.connection.drop(model);
+    this.#options.connection.drop(attempt.model);
   }
 
   #end(channel: C): void {

@@ -4,11 +4,11 @@ import { type ConsumeMessage, connect } from 'amqplib';
 import { createPublisher, type OutgoingMessage, type Publisher, type PublisherOptions } from '../../shared/broker/publisher.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { createMetrics } from '../../shared/metrics.ts';
-import { blockedFrame, unblockedFrame } from '../support/amqp-frames.ts';
+import { blockedFrame, createFrameGate, METHODS, unblockedFrame } from '../support/amqp-frames.ts';
 import { listenToEvents } from '../support/event-listener.ts';
 import { eventually } from '../support/eventually.ts';
 import { rabbitmqUrl } from '../support/rabbitmq.ts';
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
+import { type Filters, startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 
 const QUICK: Partial<PublisherOptions> = {
   backoff: { baseMs: 20, maxMs: 100 },
@@ -33,9 +33,10 @@ async function openPublisher(options: Partial<PublisherOptions> = {}) {
 /** A publisher whose connection goes through a network that can be cut. */
 async function openBehindProxy(
   options: Partial<PublisherOptions> = {},
+  filters: Filters = {},
 ): Promise<{ publisher: Publisher; proxy: TcpProxy; lines: string[] }> {
   const url = new URL(rabbitmqUrl());
-  const proxy = await startTcpProxy(url);
+  const proxy = await startTcpProxy(url, filters);
   closers.push(() => proxy.close());
   url.hostname = '127.0.0.1';
   url.port = String(proxy.port);
@@ -176,10 +177,26 @@ describe('publishing through faults', () => {
     const { publisher, proxy } = await openBehindProxy({ confirmTimeoutMs: 50 });
     await isReady(publisher);
     proxy.stall();
-    expect(await publisher.publish([message()])).toEqual([{ kind: 'unavailable', reason: 'not confirmed in time' }]);
+    expect(await publisher.publish([message()])).toEqual([{ kind: 'unconfirmed', reason: 'not confirmed in time' }]);
     expect(await publisher.publish([message()])).toEqual([{ kind: 'unavailable', reason: 'earlier messages are not confirmed yet' }]);
     proxy.resume();
     await eventually(async () => expect(await kindsOf(publisher, [message()])).toEqual(['confirmed']));
+  });
+
+  test('confirms that are kept back for good cost the channel, not all that is published after them', async () => {
+    const gate = createFrameGate(METHODS.confirmed);
+    const { publisher, lines } = await openBehindProxy({ confirmTimeoutMs: 50 }, { fromServer: gate.filter });
+    await isReady(publisher);
+    expect(await kindsOf(publisher, [message()])).toEqual(['unconfirmed']);
+    await eventually(async () => {
+      await publisher.publish([message()]);
+      expect(lines).toContain('a channel to RabbitMQ is replaced');
+    });
+    await isReady(publisher);
+    expect(await kindsOf(publisher, [message()])).toEqual(['unconfirmed']);
+    gate.open();
+    await eventually(async () => expect(await kindsOf(publisher, [message()])).toEqual(['confirmed']));
+    expect(lines.filter((line) => line === 'connected to RabbitMQ')).toHaveLength(1);
   });
 
   test('a broker that stays silent is given up by its heartbeat', async () => {

@@ -76,6 +76,28 @@ describe('the relay through faults', () => {
     await proxy.close();
   });
 
+  test('an event whose confirm is kept back is put off alone, and the others leave', async () => {
+    const publisher = await openPublisher();
+    const [stuck, ...others] = steps(3, 1);
+    await writeOutbox(bench.store, [...(stuck === undefined ? [] : [stuck]), ...others]);
+    const keeping = {
+      ...publisher,
+      state: () => publisher.state(),
+      publish: async (messages: Parameters<typeof publisher.publish>[0]) => {
+        const outcomes = await publisher.publish(messages);
+        return outcomes.map((outcome, index) =>
+          messages[index]?.body['allocationId'] === stuck?.key ? ({ kind: 'unconfirmed', reason: 'kept back' } as const) : outcome,
+        );
+      },
+    };
+    expect(await publishEvents(bench.store, keeping, () => undefined)).toBe(false);
+    await publisher.close();
+    expect(await outboxStates(bench.store, 'event')).toEqual({ delivered: 2, pending: 1 });
+    const row = await bench.store.prisma.outboxEntry.findFirstOrThrow({ where: { status: 'pending' } });
+    expect(row).toMatchObject({ key: stuck?.key, attempts: 1, lastError: 'kept back' });
+    expect(row.nextAttemptAt.getTime()).toBeGreaterThan(row.createdAt.getTime());
+  });
+
   test('two relays at once: one leads, each event leaves once and in order', async () => {
     const listener = await bench.listen('#');
     const relays = await Promise.all([bench.startRelay({ netMs: 5 }), bench.startRelay({ netMs: 5 })]);

@@ -13,7 +13,7 @@ const GREETING = 'AMQP';
 const GREETING_LENGTH = 8;
 
 /** Methods by class and number. */
-export const METHODS = { openChannel: '20.10', channelClosed: '20.41', declareExchange: '40.10' } as const;
+export const METHODS = { openChannel: '20.10', channelClosed: '20.41', declareExchange: '40.10', confirmed: '60.80' } as const;
 
 /** Keeps frames of one method back on its way through a proxy; everything else, heartbeats too, passes. */
 export interface FrameGate {

@@ -11,14 +11,15 @@ const BATCH = 1_000;
 /** Fewer than this are a trickle: the next round can wait for company. */
 const FEW = 100;
 
-/** Pause of an event RabbitMQ refused, ms. */
-const REFUSED_PAUSE = { baseMs: 1_000, maxMs: 60_000 };
+/** Pause of an event RabbitMQ refused, or kept the confirm of back, ms. */
+const PUT_OFF_PAUSE = { baseMs: 1_000, maxMs: 60_000 };
 
 /**
  * One round: reads the events that are due, publishes them, notes which have left.
  *
  * Between publishing and noting, the process may die: the events are then published again with the same ids and bodies.
- * When RabbitMQ is away nothing is noted against the rows; they wait.
+ * When RabbitMQ is away nothing is noted against the rows; they wait. What it refuses or does not confirm is put off singly, so
+ * that one event whose queue is in trouble does not hold up the others again and again.
  *
  * @param lookAgain  asks for another round soon, together with what is written until then
  * @param left       is told how many have left
@@ -42,7 +43,7 @@ export async function publishEvents(
   await noteOutcomes(store, events, outcomes);
   faultPoint('publish.3');
   left(outcomes.filter(({ kind }) => kind === 'confirmed').length);
-  if (outcomes.some(({ kind }) => kind === 'unavailable')) return false;
+  if (outcomes.some(({ kind }) => kind === 'unavailable' || kind === 'unconfirmed')) return false;
   if (events.length >= FEW) return true;
   // Later events of the same keys may be there, but are not worth a look of their own.
   lookAgain();
@@ -51,12 +52,12 @@ export async function publishEvents(
 
 async function noteOutcomes(store: Store, events: readonly PendingEvent[], outcomes: readonly PublishOutcome[]): Promise<void> {
   const confirmed = events.filter((_, index) => outcomes[index]?.kind === 'confirmed');
-  const refused = events.flatMap(({ id }, index) => {
+  const putOff = events.flatMap(({ id }, index) => {
     const outcome = outcomes[index];
-    return outcome?.kind === 'rejected' ? [{ id, reason: outcome.reason }] : [];
+    return outcome?.kind === 'rejected' || outcome?.kind === 'unconfirmed' ? [{ id, reason: outcome.reason }] : [];
   });
   if (confirmed.length > 0) await settleEvents(store, confirmed);
-  if (refused.length > 0) await recordFailures(store, refused, REFUSED_PAUSE);
+  if (putOff.length > 0) await recordFailures(store, putOff, PUT_OFF_PAUSE);
 }
 
 function toMessage(event: PendingEvent): OutgoingMessage {
