@@ -31,8 +31,9 @@ interface BillRow extends ClaimedBill {
 
 /**
  * Takes due ledger rows for delivery. Rows sent before without an answer come in the batch they were sent in, with all
- * that were in it; the others make a new batch. The attempt is counted here, so that a row that kills its worker runs
- * out of attempts too. Whoever is not heard of again loses the claim when the lease is over.
+ * that were in it; the others make new batches, one for each number of attempts: the next pause and the last attempt then
+ * come to all of a batch at once, and it never goes out in part. The attempt is counted here, so that a row that kills its
+ * worker runs out of attempts too. Whoever is not heard of again loses the claim when the lease is over.
  *
  * Rows are waited for, not skipped: of two who claim a batch at once one takes all of it, never each a part.
  *
@@ -53,7 +54,7 @@ export async function claimBills(store: Store, allocationIds: readonly string[],
         ORDER BY l.allocation_id
         FOR UPDATE OF l)
       UPDATE ledger l SET attempts = l.attempts + 1, next_attempt_at = now() + ${leaseMs} * interval '1 millisecond',
-        batch_id = coalesce(l.batch_id, ${randomUUID()}::uuid)
+        batch_id = coalesce(l.batch_id, md5(${randomUUID()} || l.attempts)::uuid)
       FROM due WHERE l.allocation_id = due.allocation_id
       RETURNING l.batch_id::text AS "batchId", l.allocation_id::text AS "allocationId", l.device_id::text AS "deviceId", l.device_name AS "deviceName",
         l.user_id AS "userId", l.tenant_id AS "tenantId", l.cpu_cores AS "cpuCores", l.memory_mb AS "memoryMB", l.storage_mb AS "storageMB",

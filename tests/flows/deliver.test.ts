@@ -38,6 +38,13 @@ async function usageRow(id: string | undefined) {
   return bench.store.prisma.outboxEntry.findUniqueOrThrow({ where: { id: BigInt(id ?? '0') } });
 }
 
+/** Time goes on until the next bill is due, and no further. */
+async function untilTheFirstIsDue(): Promise<void> {
+  await bench.store.prisma.$executeRaw`
+    UPDATE ledger SET next_attempt_at = next_attempt_at - (SELECT greatest(min(next_attempt_at) - now(), interval '0') FROM ledger WHERE status = 'owed')
+    WHERE status = 'owed'`;
+}
+
 describe('a report of use', () => {
   test('is delivered before the one that takes it back, by one wake-up for the first', async () => {
     await writeUsage(bench.store, 20);
@@ -163,6 +170,25 @@ describe('a bill', () => {
     expect([bench.billing.control.repeats(), bench.billing.control.reshuffled(), bench.billing.control.records().length]).toEqual([
       30, 0, 40,
     ]);
+  });
+
+  test('that was refused before comes again in the same batch as well, whenever the others are due', async () => {
+    const deps = bench.deps({ pause: { baseMs: 60_000, maxMs: 600_000 } });
+    const [refused = ''] = await writeOwed(bench.store, 1);
+    bench.billing.control.refuseItem(refused);
+    expect(await deliverBilling(deps, [refused], GOING_ON)).toMatchObject({ failed: 1 });
+    bench.billing.control.acceptItem(refused);
+    await untilTheFirstIsDue();
+    const ids = [refused, ...(await writeOwed(bench.store, 2))];
+    bench.billing.control.fail({ kind: 'lost-answer' }, { times: 2 });
+    expect(await deliverBilling(deps, ids, GOING_ON)).toMatchObject({ failed: 3 });
+    await untilTheFirstIsDue();
+    await deliverBilling(deps, ids, GOING_ON);
+    await untilTheFirstIsDue();
+    await deliverBilling(deps, ids, GOING_ON);
+    expect(await ledgerStates(bench.store)).toEqual({ settled: 3 });
+    const [, ...keys] = bench.billing.control.calls.to(BATCH).map(({ headers }) => String(headers['idempotency-key']));
+    expect([...Map.groupBy(keys, (key) => key).values()].map(({ length }) => length)).toEqual([2, 2]);
   });
 
   test('is sent again in the batch it was in when the worker who took it is not heard of', async () => {
