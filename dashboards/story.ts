@@ -125,7 +125,7 @@ async function tellAllocation(deps: DashboardDeps, id: string): Promise<Story | 
   ]);
   const jobs = await readJobs(deps, [
     [QUEUES.allocate, allocation.requestId],
-    [QUEUES.delivery, `billing-${id}`],
+    [QUEUES.billing, `billing-${id}`],
     ...extensions.map((extension) => [QUEUES.extend, extension.id] as const),
   ]);
   return { kind: 'allocation', id, allocations, requests, extensions, events, reservations, jobs };

@@ -1,6 +1,6 @@
 /**
- * Queues, by what their jobs are for. Maintenance has its own, so no load of users can hold up a schedule; so have notices,
- * so that no notification-service can hold up a bill, and extensions, so that who holds a device keeps it while thousands
+ * Queues, by what their jobs are for. Maintenance has its own, so no load of users can hold up a schedule; so has what
+ * goes to each neighbour (`delivery` the reports of use, `billing` the bills, `notice`), so that one that is slow holds up nothing for the others, and extensions, so that who holds a device keeps it while thousands
  * ask for one. The looks at reservations are not behind those who book some, nor who joins the waiting queue behind who looks through it.
  */
 export const QUEUES = {
@@ -8,6 +8,7 @@ export const QUEUES = {
   release: 'release',
   extend: 'extend',
   delivery: 'delivery',
+  billing: 'billing',
   notice: 'notice',
   event: 'event',
   maintenance: 'maintenance',

@@ -132,6 +132,7 @@ export function createProducer(options: ProducerOptions): Producer {
   const releases = open(QUEUES.release);
   const extensions = open(QUEUES.extend);
   const deliveries = open<DeliverPayload | DeadLetterPayload>(QUEUES.delivery);
+  const bills = open(QUEUES.billing);
   const notices = open(QUEUES.notice);
   const events = open(QUEUES.event);
   const maintenance = open<MaintenancePayload>(QUEUES.maintenance);
@@ -263,6 +264,7 @@ export function createProducer(options: ProducerOptions): Producer {
     });
     const to = (queue: QueueName) => payloads.filter(({ kind }) => deliverJob.of[kind].queue === queue).map(entryOf);
     await addAll(deliveries, to(QUEUES.delivery));
+    await addAll(bills, to(QUEUES.billing));
     await addAll(notices, to(QUEUES.notice));
   }
 

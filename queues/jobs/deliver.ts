@@ -37,7 +37,7 @@ export const deliverJob = {
   /** The name of the job, and the queue it waits in. */
   of: {
     usage: { name: DELIVER_USAGE, queue: QUEUES.delivery },
-    billing: { name: DELIVER_BILLING, queue: QUEUES.delivery },
+    billing: { name: DELIVER_BILLING, queue: QUEUES.billing },
     notice: { name: DELIVER_NOTICE, queue: QUEUES.notice },
   } as const satisfies Record<DeliverPayload['kind'], unknown>,
   payload: deliverPayload,

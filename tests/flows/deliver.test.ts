@@ -2,7 +2,10 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { UnrecoverableError } from 'bullmq';
+import { createProducer } from '../../queues/producer.ts';
 import { batchKey, createBillingClient } from '../../shared/clients/billing-client.ts';
+import { createLogger } from '../../shared/logger.ts';
+import { closeRedis } from '../../shared/run/redis.ts';
 import { claimBills } from '../../shared/store/ledger.ts';
 import { claimUsageReports } from '../../shared/store/usage-reports.ts';
 import { deliverBilling } from '../../workers/delivery/deliver-billing.ts';
@@ -11,7 +14,9 @@ import { deliveryHandlers } from '../../workers/delivery/handlers.ts';
 import { type DeliveryBench, ledgerStates, openDeliveryBench, usageIds, writeUsage } from '../support/delivery-bench.ts';
 import { eventually } from '../support/eventually.ts';
 import { metricValue, openCaller } from '../support/neighbours.ts';
+import { openRedis } from '../support/open-redis.ts';
 import { outboxStates, writeOwed } from '../support/outbox-rows.ts';
+import { createTestPrefix } from '../support/redis.ts';
 import { openRelayBench, type RelayBench } from '../support/relay-bench.ts';
 
 const GOING_ON = new AbortController().signal;
@@ -322,6 +327,28 @@ describe('deliveries through the queue', () => {
     expect(operationsByAllocation()).toEqual(Array.from({ length: 60 }, () => ['increment', 'decrement']));
     expect(bench.billing.control.records().reduce((sum, { duration }) => sum + duration, 0)).toBe(owed.length * 600);
     expect(bench.billing.control.reshuffled()).toBe(0);
+  });
+});
+
+describe('deliveries to two neighbours', () => {
+  test('that takes its bills slowly keeps no report of use waiting', async () => {
+    const { prefix, clean } = createTestPrefix();
+    const redis = await openRedis('producer');
+    const producer = createProducer({ redis, prefix, maxWaitingJobs: 1_000, logger: createLogger('test', 'silent') });
+    const bills = await writeOwed(bench.store, 8);
+    await writeUsage(bench.store, 1, false);
+    bench.billing.control.fail({ kind: 'hang' });
+    bench.startWorker(prefix);
+    await producer.deliver(bills.map((id) => ({ kind: 'billing', ids: [id] })));
+    await eventually(() => expect(bench.billing.control.calls.count()).toBe(4));
+    await producer.deliver([{ kind: 'usage', ids: await usageIds(bench.store) }]);
+    await eventually(async () => expect(await outboxStates(bench.store, 'usage')).toEqual({ delivered: 1 }));
+    // The first four bills are still under way.
+    expect(bench.billing.control.calls.count()).toBe(4);
+    bench.billing.control.heal();
+    await producer.close();
+    closeRedis(redis);
+    await clean();
   });
 });
 

@@ -11,19 +11,23 @@ import { outboxStates, steps, writeOutbox, writeOwed } from '../support/outbox-r
 import { openRelayBench, type RelayBench } from '../support/relay-bench.ts';
 
 let bench: RelayBench;
-let deliveries: Queue<DeliverPayload>;
+let reports: Queue<DeliverPayload>;
+let bills: Queue<DeliverPayload>;
 
 beforeEach(async () => {
   bench = await openRelayBench();
-  deliveries = new Queue(QUEUES.delivery, { connection: bench.redis, prefix: bench.prefix });
+  reports = new Queue(QUEUES.delivery, { connection: bench.redis, prefix: bench.prefix });
+  bills = new Queue(QUEUES.billing, { connection: bench.redis, prefix: bench.prefix });
 });
 
 afterEach(async () => {
-  await deliveries.close();
+  await reports.close();
+  await bills.close();
   await bench.close();
 });
 
-const jobs = async () => (await deliveries.getJobs(['waiting', 'prioritized'])).map(({ data }) => data);
+const jobs = async () =>
+  (await Promise.all([reports, bills].map((queue) => queue.getJobs(['waiting', 'prioritized'])))).flat().map(({ data }) => data);
 const handedOut = async () => (await jobs()).flatMap(({ ids }) => ids);
 
 async function usageIds(): Promise<string[]> {
@@ -150,7 +154,7 @@ describe('the relay hands out deliveries', () => {
     const ids = await usageIds();
     await bench.startRelay();
     await eventually(async () => expect(await handedOut()).toEqual(ids.slice(0, 3)));
-    await deliveries.drain();
+    await reports.drain();
     await markDelivered(bench.store, ids.slice(0, 1));
     await eventually(async () => expect(await handedOut()).toEqual(ids.slice(3, 4)));
   });
@@ -182,7 +186,7 @@ describe('the relay hands out deliveries', () => {
     const owed = await writeOwed(bench.store, 3);
     await bench.startRelay({ netMs: 5 });
     await eventually(async () => expect(await handedOut()).toHaveLength(3));
-    await deliveries.drain();
+    await bills.drain();
     await bench.store.prisma.ledgerEntry.updateMany({
       where: { allocationId: owed[0] ?? '' },
       data: { attempts: 1, nextAttemptAt: new Date(Date.now() + 100) },
@@ -199,13 +203,18 @@ describe('the relay hands out deliveries', () => {
   });
 
   test('while many jobs wait, rows wait in Postgres', async () => {
-    await deliveries.addBulk(Array.from({ length: 200 }, () => ({ name: 'deliver-usage', data: { kind: 'usage' as const, ids: ['1'] } })));
+    const data = { kind: 'billing' as const, ids: [randomUUID()] };
+    await bills.addBulk(Array.from({ length: 200 }, () => ({ name: 'deliver-billing', data })));
+    await writeOutbox(bench.store, [{ channel: 'usage', key: 'a', topic: 'increment' }]);
     const owed = await writeOwed(bench.store, 1);
     await bench.startRelay({ netMs: 20 });
     await writeOutbox(bench.store, steps(1, 1));
     await eventually(async () => expect(await outboxStates(bench.store, 'event')).toEqual({ delivered: 1 }));
+    // The reports of use have a queue of their own.
+    await eventually(async () => expect(await reports.count()).toBe(1));
     expect(await bench.store.prisma.ledgerEntry.count({ where: { handedOutAt: null } })).toBe(1);
-    await deliveries.drain();
+    await reports.drain();
+    await bills.drain();
     await eventually(async () => expect(await handedOut()).toEqual(owed));
   });
 });

@@ -10,7 +10,7 @@ export interface DeliveryQueue {
   /** Adds wake-ups; one whose id is there already changes nothing. @throws QUEUE_UNAVAILABLE */
   deliver(payloads: readonly DeliverPayload[]): Promise<void>;
   /** Jobs waiting. @throws QUEUE_UNAVAILABLE */
-  waiting(queue: 'delivery' | 'notice'): Promise<number>;
+  waiting(queue: 'delivery' | 'billing' | 'notice'): Promise<number>;
 }
 
 /** Rows of each kind handed out in one round. */
@@ -32,9 +32,10 @@ export const LOST_AFTER_MS = 30_000;
  * @throws STORE_UNAVAILABLE, QUEUE_UNAVAILABLE
  */
 export async function handOut(store: Store, queue: DeliveryQueue, lostAfterMs: number, tally: Tally): Promise<boolean> {
-  if ((await queue.waiting('delivery')) >= MAX_WAITING_JOBS) return false;
-  const usage = await handOutUsage(store, BATCH, lostAfterMs);
-  const billing = await handOutBilling(store, BATCH, lostAfterMs);
+  const [usage, billing] = await Promise.all([
+    hasRoom(queue, 'delivery').then((room) => (room ? handOutUsage(store, BATCH, lostAfterMs) : [])),
+    hasRoom(queue, 'billing').then((room) => (room ? handOutBilling(store, BATCH, lostAfterMs) : [])),
+  ]);
   const payloads = [
     ...inChunks(usage).map((rows): DeliverPayload => ({ kind: 'usage', ...carried(rows) })),
     ...inChunks(billing).map((ids): DeliverPayload => ({ kind: 'billing', ids })),
@@ -58,7 +59,7 @@ async function deliverAll(queue: DeliveryQueue, payloads: readonly DeliverPayloa
  * @throws STORE_UNAVAILABLE, QUEUE_UNAVAILABLE
  */
 export async function handOutNotices(store: Store, queue: DeliveryQueue, lostAfterMs: number, tally: Tally): Promise<boolean> {
-  if ((await queue.waiting('notice')) >= MAX_WAITING_JOBS) return false;
+  if (!(await hasRoom(queue, 'notice'))) return false;
   const notices = await noteHandedOut(store, BATCH, lostAfterMs);
   if (notices.length > 0) await deliverNotices(queue, notices);
   tally.add('notices', notices.length);
@@ -69,6 +70,10 @@ async function deliverNotices(queue: DeliveryQueue, notices: readonly HandedOut[
   faultPoint('tell.1');
   await queue.deliver(inChunks(notices).map((rows): DeliverPayload => ({ kind: 'notice', ...carried(rows) })));
   faultPoint('tell.2');
+}
+
+async function hasRoom(queue: DeliveryQueue, name: 'delivery' | 'billing' | 'notice'): Promise<boolean> {
+  return (await queue.waiting(name)) < MAX_WAITING_JOBS;
 }
 
 /** The job belongs to the trace of the row it is named after; the calls for the others go on in theirs, and link to it. */
