@@ -7,7 +7,7 @@ import { giveUpEvent } from '../../shared/store/arrived-events.ts';
 import { changeHealth, changeStatus, putDevice, settleDevice } from './change-device.ts';
 import { blockUser, clearArrears, countFailedPayment, limitUser, putInArrears, unblockUser, warnOfBalance } from './change-user.ts';
 import type { Consumed, EventParts, EventResult } from './event-parts.ts';
-import { allocateOrder, releaseOrder } from './serve-order.ts';
+import { allocateOrder, OrderUndecided, releaseOrder } from './serve-order.ts';
 
 type Handlers = {
   readonly [A in ConsumedActionName]: (parts: EventParts, consumed: Consumed<A>, signal: AbortSignal) => Promise<EventResult>;
@@ -37,7 +37,8 @@ const LONGEST_HOLD_MS = 10_000;
  * The handler of the event queue. An event that failed in its last attempt goes to the dead letters, with the reason.
  *
  * An outage is not the event's fault. Jobs hold their places for a while then, so that a queue is not run through and failed
- * while the database is away; and one whose attempts are used up all the same is not given up: the reconciler enqueues it again.
+ * while the database is away; an order that is not decided yet holds none. One whose attempts are used up all the same is not
+ * given up: the reconciler enqueues it again.
  *
  * @param holdMs  what the first attempt holds its place, doubled with every further one, ms
  */
@@ -55,7 +56,7 @@ export function eventHandlers(
         // Its time is over, or ours: the job has failed already, and the reconciler looks after it.
         if (signal.aborted) throw error;
         if (isOutage(error)) await pause(Math.min(LONGEST_HOLD_MS, holdMs * 2 ** (attempt - 1)), undefined, { signal });
-        else if (attempt >= attempts) return bury(parts, event, action, error);
+        else if (attempt >= attempts && !(error instanceof OrderUndecided)) return bury(parts, event, action, error);
         throw error;
       }
     }),

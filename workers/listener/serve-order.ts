@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { askedAllocation } from '../../shared/allocation/asked.ts';
-import { SchedulerError } from '../../shared/errors.ts';
+import { createGate } from '../../shared/clients/gate.ts';
 import { traceNow } from '../../shared/spans.ts';
 import { endAllocations } from '../../shared/store/end-allocations.ts';
 import { answerEvent, liveAllocationOn } from '../../shared/store/event-effects.ts';
@@ -9,7 +9,18 @@ import { requestIdOf } from './change-device.ts';
 import { type Consumed, type EventParts, type EventResult, once } from './event-parts.ts';
 
 /** How long one attempt waits for the decision, and how often it looks, ms. The next attempt goes on waiting. */
-const DECISION = { longestMs: 10_000, everyMs: 50 };
+const DECISION = { longestMs: 2_000, everyMs: 50 };
+
+/** Orders of this process that wait in their slots, half of those there are: while nothing is decided, other events need the rest. */
+const waiting = createGate(5);
+
+/** Neither a failure of the order nor an outage: its next attempt, after a pause in which it holds no slot, looks again. */
+export class OrderUndecided extends Error {
+  constructor(requestId: string) {
+    super(`request ${requestId} is not decided yet`);
+    this.name = 'OrderUndecided';
+  }
+}
 
 /**
  * A device for an order: asked for like by anybody else, and answered once, when it is decided, to `device.allocate.<sagaId>`.
@@ -43,15 +54,31 @@ function requestOf({ sagaId, orderId, userId, durationMinutes }: Consumed<'alloc
   return { requestId, caller: 'service:orders', source: 'event', userId, tenantId: undefined, tier: 'standard', asked, traceId };
 }
 
-async function decisionOf({ store }: EventParts, requestId: string, signal: AbortSignal): Promise<RequestState> {
-  const until = performance.now() + DECISION.longestMs;
-  for (;;) {
-    const state = await readRequest(store, requestId, { kind: 'all' });
-    if (state !== undefined && state.status !== 'pending' && state.status !== 'waiting') return state;
-    if (performance.now() > until)
-      throw new SchedulerError('QUEUE_UNAVAILABLE', { cause: new Error(`request ${requestId} is not decided yet`), retryAfter: 1 });
-    await pause(DECISION.everyMs, undefined, { signal });
+/** @throws OrderUndecided when it takes too long, or too many are waited for already */
+async function decisionOf(parts: EventParts, requestId: string, signal: AbortSignal): Promise<RequestState> {
+  const decided = await readDecided(parts, requestId);
+  if (decided !== undefined) return decided;
+  if (!(await waiting.enter(0))) throw new OrderUndecided(requestId);
+  try {
+    return await awaitDecision(parts, requestId, signal);
+  } finally {
+    waiting.leave();
   }
+}
+
+async function awaitDecision(parts: EventParts, requestId: string, signal: AbortSignal): Promise<RequestState> {
+  const until = performance.now() + DECISION.longestMs;
+  while (performance.now() < until) {
+    await pause(DECISION.everyMs, undefined, { signal });
+    const decided = await readDecided(parts, requestId);
+    if (decided !== undefined) return decided;
+  }
+  throw new OrderUndecided(requestId);
+}
+
+async function readDecided({ store }: EventParts, requestId: string): Promise<RequestState | undefined> {
+  const state = await readRequest(store, requestId, { kind: 'all' });
+  return state === undefined || state.status === 'pending' || state.status === 'waiting' ? undefined : state;
 }
 
 /** An order gives its device back. One that is not held by this user (any more) is left alone. */
