@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { startUserService } from '../../dev/stand-ins/user-service.ts';
-import { createBreakerBoard } from '../../shared/clients/breaker-board.ts';
+import { createBreakerBoard, readBreakerBoard } from '../../shared/clients/breaker-board.ts';
 import { createQuotaClient } from '../../shared/clients/quota-client.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { type ApiBench, type ApiServer, asService, asUser, openApiBench } from '../support/api-bench.ts';
@@ -104,6 +104,20 @@ describe('probes', () => {
     await ready(api, { status: 'ready', neighbours: { user: 'closed' } });
     caller.close();
     await service.close();
+  });
+
+  test('show what any process complains of, whoever else is content', async () => {
+    const [first, second] = [1, 2].map(() => createBreakerBoard(bench.redis, bench.prefix, createLogger('test', 'silent')));
+    const seen = async () => (await readBreakerBoard(bench.redis, bench.prefix)).billing;
+    first?.('billing', 'open');
+    second?.('billing', 'half-open');
+    expect(await seen()).toBe('open');
+    first?.('billing', 'half-open');
+    expect(await seen()).toBe('half-open');
+    second?.('billing', 'closed');
+    expect(await seen()).toBe('half-open');
+    first?.('billing', 'closed');
+    expect(await seen()).toBe('closed');
   });
 
   test('name what is away; without RabbitMQ the API is ready', async () => {
