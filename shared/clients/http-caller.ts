@@ -5,7 +5,7 @@ import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
 import { type Span, type SpanStart, spanned, traceNow } from '../spans.ts';
 import { readTrace } from '../trace.ts';
-import { type Breaker, BreakerOpen, type BreakerState, createBreaker } from './breaker.ts';
+import { BreakerOpen, type BreakerState, createBreaker } from './breaker.ts';
 import type { BreakerWatcher } from './breaker-board.ts';
 import { CALLER_DEFAULTS, type Call, type CallerTuning } from './call.ts';
 import { createGate } from './gate.ts';
@@ -35,6 +35,12 @@ export interface HttpCaller {
 const LEAST_TIME_MS = 10;
 
 /**
+ * Part of a neighbour's own time below which a failure says more about the hurry of the caller. Above it, it counts: a
+ * neighbour that is slower than all who ask here can wait is of no use to them.
+ */
+const FAIR_SHARE = 0.1;
+
+/**
  * The one way to a neighbour: gate → breaker → exchange (attempts with backoff), all within what the caller has left.
  */
 export function createHttpCaller(deps: CallerDeps): HttpCaller {
@@ -54,7 +60,9 @@ export function createHttpCaller(deps: CallerDeps): HttpCaller {
     if (!(await enter(deadline))) return notAsked(`too many calls to ${neighbour.name}-service are under way`);
     try {
       if (timeLeft(deadline) < LEAST_TIME_MS) return notAsked('the caller has no time left');
-      return await guarded(breaker, () => exchange(request, deadline));
+      const work = () => exchange(request, deadline);
+      const counts = timeLeft(deadline) >= FAIR_SHARE * neighbour.timeoutMs || breaker.state() !== 'closed';
+      return await guarded(() => (counts ? breaker.run(work) : work()));
     } finally {
       gate.leave();
     }
@@ -93,9 +101,9 @@ function isSegment(part: string): boolean {
   return part !== '' && part !== '.' && part !== '..' && part.isWellFormed();
 }
 
-async function guarded<T>(breaker: Breaker, work: () => Promise<CallAnswer<T>>): Promise<CallAnswer<T>> {
+async function guarded<T>(work: () => Promise<CallAnswer<T>>): Promise<CallAnswer<T>> {
   try {
-    return await breaker.run(work);
+    return await work();
   } catch (error) {
     if (error instanceof BreakerOpen) return notAsked(error.message);
     return {

@@ -35,7 +35,12 @@ export async function readDueEvents(store: Store, limit: number): Promise<readon
   );
 }
 
-/** The notices of events that are not long over, as the INSERT of a statement. One that is there already stays as it is. */
+/**
+ * The notices of events that are not long over, as the INSERT of a statement. One that is there already stays as it is.
+ *
+ * However long the notification-service or RabbitMQ is away, notices are written and wait. Only of what nobody looked at for
+ * a day, because no relay ran or there is a backlog from before, people are told nothing: it is yesterday's news by then.
+ */
 function insertNoticesOf(events: readonly Pick<PendingEvent, 'topic' | 'payload' | 'traceId' | 'createdAt'>[]): Prisma.Sql {
   const notices = events.flatMap(({ topic, payload, traceId: trace_id, createdAt: created_at }) => {
     const notice = noticeOfEvent(topic, payload);

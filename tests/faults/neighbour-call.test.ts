@@ -211,6 +211,15 @@ describe('the breaker', () => {
     expect(caller.state()).toBe('open');
   });
 
+  test('does not count what callers in a hurry cut short, but what was given its time', async () => {
+    const caller = callerWith({ retries: 0, timeoutMs: 1_000 });
+    service.control.fail({ kind: 'hang' });
+    for (let call = 0; call < 12; call += 1) expect(await ask(caller, `hasty ${call}`, 50)).toMatchObject({ kind: 'unavailable' });
+    expect(caller.state()).toBe('closed');
+    await Promise.all(Array.from({ length: 12 }, (_, call) => ask(caller, `patient ${call}`, 300)));
+    expect(caller.state()).toBe('open');
+  });
+
   test('does not count refusals', async () => {
     service.control.setDefaultQuota('none');
     const caller = callerWith();
