@@ -5,15 +5,21 @@ import type { StandIn, StandInControl } from '../../dev/stand-ins/stand-in.ts';
 import type { OutagePolicy } from '../../shared/allocation/facts.ts';
 import { createBalanceClient } from '../../shared/clients/balance-client.ts';
 import { createBalanceFacts } from '../../shared/clients/balance-facts.ts';
+import { createBillingClient } from '../../shared/clients/billing-client.ts';
 import type { CallerTuning } from '../../shared/clients/call.ts';
 import { createNotificationClient, type NotificationClient } from '../../shared/clients/notification-client.ts';
 import { createQuotaClient } from '../../shared/clients/quota-client.ts';
 import { createQuotaFacts } from '../../shared/clients/quota-facts.ts';
+import { createUsageClient } from '../../shared/clients/usage-client.ts';
 import type { AllocationDependencies } from '../../workers/allocation/start-allocation.ts';
+import { startDelivery } from '../../workers/delivery/start-delivery.ts';
+import { ledgerStates, writeUsage } from '../support/delivery-bench.ts';
 import { eventually } from '../support/eventually.ts';
 import { addDevices, alike } from '../support/fleet.ts';
 import { readInvariants } from '../support/invariants.ts';
 import { ENOUGH_MS, openCaller, SERVICE_SECRET, type TestCaller } from '../support/neighbours.ts';
+import { outboxStates, writeOwed } from '../support/outbox-rows.ts';
+import { openRelayBench } from '../support/relay-bench.ts';
 import { type Wired, wire } from '../support/wire.ts';
 
 const CROWD = 120;
@@ -40,28 +46,39 @@ afterEach(async () => {
   await wired.close();
 });
 
+function open(name: 'user' | 'billing' | 'notification', url: string, tuning: Partial<CallerTuning> = TUNING, times = TIMES): TestCaller {
+  const caller = openCaller(name, url, { ...times, tuning });
+  callers.push(caller);
+  return caller;
+}
+
 /** A worker with callers of its own, and what sends notices. */
 function startWorker(changes: Partial<AllocationDependencies>, tuning: Partial<CallerTuning> = TUNING, times = TIMES): NotificationClient {
-  const open = (name: 'user' | 'billing' | 'notification', url: string) => {
-    const caller = openCaller(name, url, { ...times, tuning });
-    callers.push(caller);
-    return caller;
-  };
+  const openOne = (name: 'user' | 'billing' | 'notification', url: string) => open(name, url, tuning, times);
   const { redis, prefix, metrics, allocation } = wired;
   const shared = { redis, prefix, metrics, logger: allocation.logger, ttlSeconds: 60 };
   wired.addAllocationWorker({
-    quota: createQuotaFacts({ ...shared, client: createQuotaClient(open('user', wired.users.url)), lastKnownOnError: false }),
-    balance: createBalanceFacts({ ...shared, client: createBalanceClient(open('billing', wired.billing.url)) }),
+    quota: createQuotaFacts({ ...shared, client: createQuotaClient(openOne('user', wired.users.url)), lastKnownOnError: false }),
+    balance: createBalanceFacts({ ...shared, client: createBalanceClient(openOne('billing', wired.billing.url)) }),
     outagePolicy: STRICT,
     concurrency: CROWD,
     ...changes,
   });
-  return createNotificationClient(open('notification', notifications.url));
+  return createNotificationClient(openOne('notification', notifications.url));
 }
+
+/** Longest wait for the words of neighbours before a decision, ms: theirs here is far shorter. */
+const ANSWERED_WITHIN_MS = 8_000;
 
 const controls = (): readonly StandInControl[] => [wired.users.control, wired.billing.control, notifications.control];
 const hang = () => controls().forEach((control) => void control.fail({ kind: 'hang' }));
-const allocateAll = () => Promise.all(Array.from({ length: CROWD }, () => wired.allocate(randomUUID())));
+/** Everybody asks at once, and is answered within the bound. */
+async function allocateAll() {
+  const asked = performance.now();
+  const outcomes = await Promise.all(Array.from({ length: CROWD }, () => wired.allocate(randomUUID())));
+  expect(performance.now() - asked).toBeLessThan(ANSWERED_WITHIN_MS);
+  return outcomes;
+}
 
 function notify(client: NotificationClient) {
   const notice = {
@@ -123,6 +140,34 @@ describe('while all three neighbours hang at once', () => {
     expectBounded();
     expect(await readInvariants(wired.store)).toEqual([]);
   });
+
+  test('what they are owed waits in its rows, few calls are made, and it is delivered without a restart', async () => {
+    const relays = await openRelayBench();
+    const [bills] = await Promise.all([writeOwed(wired.store, 150), writeUsage(wired.store, CROWD)]);
+    hang();
+    const clients = {
+      usage: createUsageClient(open('user', wired.users.url)),
+      billing: createBillingClient(open('billing', wired.billing.url)),
+    };
+    const policy = { maxAttempts: 1_000, pause: { baseMs: 50, maxMs: 200 }, notAskedPauseMs: 100, leaseMs: 60_000, callMs: 5_000 };
+    const { store, metrics, allocation } = wired;
+    const shared = { store, metrics, policy, logger: allocation.logger, redisAddress: allocation.redisAddress };
+    const worker = startDelivery({ ...shared, ...clients, prefix: relays.prefix });
+    await relays.startRelay({ store, broker: { url: '' }, netMs: 20 });
+    await eventually(() => expect(callers.map((caller) => caller.state())).toEqual(['open', 'open']));
+    for (const { control } of [wired.users, wired.billing]) {
+      expect(control.connections().most).toBeLessThanOrEqual(2 * PLACES);
+      expect(control.calls.count()).toBeLessThan(CROWD / 2);
+      control.heal();
+    }
+    expect(await outboxStates(store, 'usage')).toEqual({ pending: 2 * CROWD });
+    expect(await ledgerStates(store)).toEqual({ owed: bills.length });
+    await eventually(async () => expect(await outboxStates(store, 'usage')).toEqual({ delivered: 2 * CROWD }), 30_000);
+    await eventually(async () => expect(await ledgerStates(store)).toEqual({ settled: bills.length }), 30_000);
+    expect(wired.users.control.usageOf('ann')).toMatchObject({ devices: 0 });
+    await worker.close();
+    await relays.close();
+  }, 90_000);
 
   test('billing that must be asked refuses with its own code', async () => {
     wired.billing.control.fail({ kind: 'hang' });
