@@ -1,3 +1,4 @@
+import { Prisma } from '../../prisma/generated/client.ts';
 import type { Store } from './store.ts';
 import { translated } from './store-errors.ts';
 
@@ -5,6 +6,9 @@ import { translated } from './store-errors.ts';
  * Runs of the scheduled jobs: one row a job says whether it is paused, who runs it now, and how the last run went. Whoever
  * runs it holds the row by a short lease that is renewed, so two runs never overlap and a killed one is soon made up for.
  */
+
+/** The clock of the database as ticks are told, ms since 1970. */
+const NOW_MS = Prisma.sql`floor(extract(epoch FROM now()) * 1000)::bigint`;
 
 /** One attempt to run a job. */
 export interface RunClaim {
@@ -19,7 +23,7 @@ export interface RunClaim {
 
 /**
  * Takes a job for one run. Refused while another run is under way; for a tick also when the job is paused, or when this
- * tick or a later one has been completed: what it was for has been done.
+ * tick or a later one has been completed: what it was for has been done. One completed in the time to come tells nothing.
  */
 export async function claimRun(store: Store, { job, holder, tick, termMs }: RunClaim): Promise<boolean> {
   const meant = tick ?? null;
@@ -27,7 +31,7 @@ export async function claimRun(store: Store, { job, holder, tick, termMs }: RunC
     INSERT INTO scheduled_runs AS r (job, holder, held_until) VALUES (${job}, ${holder}, now() + ${termMs} * interval '1 millisecond')
     ON CONFLICT (job) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until
     WHERE (r.held_until IS NULL OR r.held_until <= now())
-      AND (${meant}::bigint IS NULL OR (r.paused_at IS NULL AND (r.last_tick IS NULL OR r.last_tick < ${meant}::bigint)))`);
+      AND (${meant}::bigint IS NULL OR (r.paused_at IS NULL AND (r.last_tick IS NULL OR r.last_tick < ${meant}::bigint OR r.last_tick > ${NOW_MS})))`);
   return taken === 1;
 }
 
@@ -42,7 +46,8 @@ export async function renewRun(store: Store, { job, holder, termMs }: RunClaim):
 export type RunEnd = { readonly result: unknown } | { readonly error: string };
 
 /**
- * Notes how a run went and lets go of the job. A failed run leaves its tick open: a later one makes up for it.
+ * Notes how a run went and lets go of the job. A failed run leaves its tick open: a later one makes up for it. A tick that is
+ * ahead of the database's clock, as a worker's clock may be, counts as of now, so that it overtakes none that is still to come.
  *
  * @param durationMs  taken by the run, ms
  */
@@ -52,7 +57,7 @@ export async function endRun(store: Store, { job, holder, tick }: RunClaim, dura
     UPDATE scheduled_runs SET holder = NULL, held_until = NULL, last_run_at = now(), last_duration_ms = ${Math.round(durationMs)}::int,
       last_result = CASE WHEN ${completed} THEN ${completed ? JSON.stringify(end.result) : 'null'}::jsonb ELSE last_result END,
       last_error = ${completed ? null : end.error},
-      last_tick = CASE WHEN ${completed} THEN greatest(last_tick, ${tick ?? null}::bigint) ELSE last_tick END
+      last_tick = CASE WHEN ${completed && tick !== undefined} THEN least(greatest(last_tick, ${tick ?? null}::bigint), ${NOW_MS}) ELSE last_tick END
     WHERE job = ${job} AND holder = ${holder}`);
 }
 

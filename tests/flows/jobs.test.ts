@@ -85,6 +85,19 @@ describe('the scheduled jobs', () => {
     expect(ticks).toEqual([...new Set(ticks)].toSorted((a, b) => a - b));
   }, 120_000);
 
+  test('go on after the end of a scheduler whose clock was ten minutes ahead', async () => {
+    const kill = await maintenance.startApart(600_000);
+    await eventually(async () => expect((await ticksOf('expire')).length).toBeGreaterThan(1));
+    expect(Date.parse((await jobOf('expire')).nextRunAt)).toBeGreaterThan(Date.now() + 500_000);
+    await kill();
+    stop = (await maintenance.start()).close;
+    await heldBy(['ann'], 20, 10);
+    await eventually(async () => expect(await bench.store.prisma.ledgerEntry.count()).toBe(1));
+    const before = (await ticksOf('expire')).length;
+    await eventually(async () => expect((await ticksOf('expire')).length).toBeGreaterThan(before + 2));
+    expect(Date.parse((await jobOf('expire')).nextRunAt)).toBeLessThan(Date.now() + 10_000);
+  });
+
   test('make up for what became due while nobody ran: 200 ends in order, each billed to its own second', async () => {
     await heldBy(
       Array.from({ length: 200 }, (_, index) => `user-${index}`),
@@ -195,6 +208,19 @@ describe('one run', () => {
     expect(await at(1_000)).toEqual({ skipped: true });
     expect(await at(3_000)).toEqual({ tick: 3_000 });
     expect(await at(2_000)).toEqual({ skipped: true });
+  });
+
+  test('of a tick that lies ahead counts as of now: those that come are run', async () => {
+    const at = (tick: number) => runOnce(parts(), { job: 'j', at: tick, signal }, async () => ({ tick }));
+    const [now, ahead] = [Date.now(), Date.now() + 600_000];
+    expect(await at(ahead)).toEqual({ tick: ahead });
+    const { lastTick } = await bench.store.prisma.scheduledRun.findUniqueOrThrow({ where: { job: 'j' } });
+    expect(Number(lastTick)).toBeGreaterThanOrEqual(now - 60_000);
+    expect(Number(lastTick)).toBeLessThan(now + 60_000);
+    // As a process of an older version left it.
+    await bench.store.prisma.scheduledRun.update({ where: { job: 'j' }, data: { lastTick: ahead } });
+    expect(await at(now)).toEqual({ tick: now });
+    expect(await at(now - 1)).toEqual({ skipped: true });
   });
 
   test('is taken over from a process that died', async () => {

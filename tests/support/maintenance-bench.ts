@@ -15,8 +15,8 @@ export interface MaintenanceBench {
   readonly producer: Producer;
   /** Starts a scheduler in this process; `close` of the answer stops it. */
   start(): Promise<{ close(): Promise<void> }>;
-  /** Starts one in a process of its own. @returns kills it, as a power cut would */
-  startApart(): Promise<() => Promise<void>>;
+  /** Starts one in a process of its own, whose clock is ahead by so many ms. @returns kills it, as a power cut would */
+  startApart(aheadMs?: number): Promise<() => Promise<void>>;
   close(): Promise<void>;
 }
 
@@ -49,9 +49,11 @@ export async function openMaintenanceBench({ store, prefix, databaseUrl }: ApiBe
       life.onClose('maintenance', started.close);
       return started;
     },
-    startApart: async () => {
+    startApart: async (aheadMs = 0) => {
       const args = [
         '--no-warnings',
+        '--import',
+        new URL('../../chaos/shift-clock.ts', import.meta.url).href,
         'tests/support/maintenance-process.ts',
         '--database',
         databaseUrl,
@@ -60,7 +62,10 @@ export async function openMaintenanceBench({ store, prefix, databaseUrl }: ApiBe
         '--prefix',
         prefix,
       ];
-      const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+      const child = spawn(process.execPath, args, {
+        stdio: ['ignore', 'pipe', 'inherit'],
+        env: { ...process.env, CLOCK_SHIFT_MS: String(aheadMs) },
+      });
       const gone = once(child, 'exit');
       const kill = async () => {
         child.kill('SIGKILL');
