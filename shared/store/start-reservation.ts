@@ -6,6 +6,7 @@ import { dearestCovered, termCost, uncoveredTerm } from '../allocation/full-term
 import type { GroupFacts } from '../allocation/plan-group.ts';
 import { reservationEvent } from '../events.ts';
 import { faultPoint } from '../fault-point.ts';
+import { localWishes } from '../placement/local-wishes.ts';
 import { preferenceOf, requirementOf } from '../placement/requirement.ts';
 import type { Strategy } from '../placement/strategy.ts';
 import { largestFitting } from '../quota/limits.ts';
@@ -18,6 +19,7 @@ import { type OwnedDevice, readOwnDevice } from './own-device.ts';
 import { type PickedDevice, pickDevices } from './pick-devices.ts';
 import { bookingOf, RESERVATION, type ReservationRecord, tell, toldOfFailure } from './reservation-rows.ts';
 import type { Store, Transaction } from './store.ts';
+import { awaitTurn } from './strategy-locks.ts';
 
 /** What the start of a reservation goes by. */
 export interface StartPolicy extends OutagePolicy {
@@ -56,7 +58,7 @@ const LONGEST_WAIT = 120;
 /**
  * Begins one due reservation: a grant, written by the same statement as any other, that ends when the reservation does.
  *
- * In one transaction: lock the user, then the reservation; end leases of the device and of the user whose time is over, so that
+ * In one transaction: wait for the turn where devices are spread; lock the user, then the reservation; end leases of the device and of the user whose time is over, so that
  * back-to-back bookings never overlap and the lease before does not count against the limits; read, decide, write.
  *
  * @throws SchedulerError STORE_UNAVAILABLE; anything else is the reservation's own fault and stops no other one
@@ -66,6 +68,7 @@ export function startReservation(store: Store, gathered: GatheredStart, policy: 
 }
 
 async function start(tx: Transaction, { reservation: seen, quota, balance }: GatheredStart, policy: StartPolicy): Promise<Start> {
+  if (policy.strategy.type === 'load_balancing') await awaitTurn(tx);
   await lockUsers(tx, [{ request: requestFor(seen, 1), quota, balance }]);
   const found = await lockDue(tx, seen.reservationId);
   if (found === undefined) return { kind: 'passed', ended: [], left: null };
@@ -85,7 +88,7 @@ async function begin(
   policy: StartPolicy,
 ): Promise<StartOutcome> {
   const gathered = { request: requestFor(reservation, minutesLeft), quota, balance };
-  const facts = await readGroupFacts(tx, [gathered], undefined, policy.reserveFullTerm);
+  const facts = await readGroupFacts(tx, [gathered], policy.strategy, policy.reserveFullTerm);
   const user = facts.users.get(reservation.userId);
   if (user === undefined) throw new Error(`user ${reservation.userId} was locked and is gone`);
   const existing = facts.existing.get(gathered.request.requestId);
@@ -151,20 +154,21 @@ function stateOf(own: OwnedDevice | undefined): OwnDevice {
   return own.state === 'free' ? { state: 'free', size: own.device } : { state: own.state };
 }
 
-/** Another device for the rest of the window; none if one was asked for by name. */
+/** Another device for the rest of the window, by the strategy in force; none if one was asked for by name. */
 async function pickOther(
   tx: Transaction,
   { deviceId, wantedDeviceId }: ReservationRecord,
   { request, balance }: GatheredRequest,
   eligibility: Eligibility,
-  { use, committed = 0 }: UserFacts,
-  { reserveFullTerm }: StartPolicy,
+  { use, committed = 0, lastDeviceId, lastRegion = null }: UserFacts,
+  { reserveFullTerm, strategy }: StartPolicy,
 ): Promise<PickedDevice | undefined> {
   if (wantedDeviceId !== null || eligibility.kind !== 'eligible') return undefined;
   const dearest = reserveFullTerm === true ? dearestCovered(balance, committed, request.asked.durationMinutes) : Infinity;
   const requirement = requirementOf(request.asked, request.tenantId, largestFitting(eligibility.limits, use), dearest);
-  const wanted = { requirement, preference: preferenceOf(request.asked, null), rank: null, members: [] };
-  const [device] = await pickDevices(tx, wanted, 1, deviceId === null ? [] : [deviceId]);
+  const preference = localWishes(preferenceOf(request.asked, null), strategy, { id: lastDeviceId, region: lastRegion });
+  const wanted = { requirement, preference, rank: null, members: [] };
+  const [device] = await pickDevices(tx, wanted, 1, deviceId === null ? [] : [deviceId], strategy.type);
   return device;
 }
 

@@ -4,11 +4,12 @@ import { Queue } from 'bullmq';
 import { SchedulerClient } from '../../queues/client.ts';
 import { RESERVATION_SCHEDULES } from '../../queues/schedules.ts';
 import type { QuotaFact } from '../../shared/allocation/facts.ts';
-import { RESOURCE_BASED } from '../../shared/placement/strategy.ts';
+import { checkStrategy, RESOURCE_BASED } from '../../shared/placement/strategy.ts';
 import { expireDue } from '../../shared/store/expire.ts';
 import { grantGroup } from '../../shared/store/grant-group.ts';
 import { noteShown } from '../../shared/store/read-reservations.ts';
 import { requestIdOf } from '../../shared/store/start-reservation.ts';
+import { activateType } from '../../shared/store/strategies.ts';
 import { expire } from '../../workers/maintenance/expire.ts';
 import type { ReservationParts } from '../../workers/reservations/handlers.ts';
 import { startReservations } from '../../workers/reservations/start-reservations.ts';
@@ -102,6 +103,32 @@ describe('a due reservation', () => {
     expect(await told('scheduler.reservation.executed')).toMatchObject([{ deviceId: other, swappedFrom: deviceId }]);
     expect(await readInvariants(bench.store)).toEqual([]);
   });
+
+  it.each(['resource_based', 'cost_optimization', 'resource_efficiency', 'load_balancing', 'locality_aware'] as const)(
+    'goes to the device that %s names when its own is down',
+    async (type) => {
+      const checked = checkStrategy(type, {});
+      if (!checked.ok) throw new Error(`${type} needs settings`);
+      const [own = ''] = await bench.addDevices(1, { nodeId: 'full' });
+      const [big = ''] = await bench.addDevices(1, { nodeId: 'full', region: 'north', cpuCores: 32, memoryMb: 65_536, costPerHour: 5 });
+      const [small = ''] = await bench.addDevices(1, { nodeId: 'empty', region: 'south', costPerHour: 1 });
+      // What ann had last, and has given back by then.
+      const policy = { ...parts.policy, strategy: RESOURCE_BASED };
+      await grantGroup(bench.store, [gathered(requestBy('ann', { devicePreferences: { deviceId: small } }))], policy);
+      await activateType(bench.store, type);
+      try {
+        await bench.store.prisma.$executeRaw`UPDATE node_loads SET held = 7 WHERE node_id = 'full'`;
+        const { reservationId } = await booked(bench.store, { userId: 'ann', inMinutes: 70 });
+        await bench.store.prisma.$executeRaw`UPDATE reservations SET device_id = ${own}::uuid`;
+        await bench.store.prisma.device.update({ where: { id: own }, data: { status: 'error' } });
+        await letPass(bench.store, 75);
+        expect(await runTick({ ...parts, strategy: () => checked.strategy })).toMatchObject({ started: 1 });
+        expect((await row(reservationId)).deviceId).toBe(type === 'resource_based' ? big : small);
+      } finally {
+        await activateType(bench.store, 'resource_based');
+      }
+    },
+  );
 
   it('is handed to the waiting queue, ahead of everybody, when no other device is left', async () => {
     const [id = ''] = await bench.addDevices(1);
