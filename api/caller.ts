@@ -19,6 +19,11 @@ export interface Caller {
   readonly tier: Tier | null;
 }
 
+/** Whether the caller is this user in person, not somebody who acts for them. */
+export function isUser(caller: Caller, userId: string): boolean {
+  return caller.role !== 'service' && caller.id === userId;
+}
+
 /** True for everyone but plain users. */
 export function isAdministrative(caller: Caller): boolean {
   return caller.role !== 'user';

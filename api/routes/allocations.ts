@@ -15,7 +15,7 @@ import {
 import { readAllocationStats } from '../../shared/store/allocation-stats.ts';
 import { noteShown } from '../../shared/store/read-reservations.ts';
 import { readActiveStrategy } from '../../shared/store/strategies.ts';
-import { assertMayActFor, assertMaySpeakFor, type Caller, reachOf } from '../caller.ts';
+import { assertMayActFor, assertMaySpeakFor, type Caller, isUser, reachOf } from '../caller.ts';
 import { decodeCursor, encodeCursor } from '../cursor.ts';
 import type { ServerDeps } from '../deps.ts';
 import { success, successOf } from '../envelope.ts';
@@ -153,8 +153,9 @@ export function allocationRoutes(api: Api, deps: ServerDeps): void {
     async (request) => {
       const allocation = await readAllocation(deps.store, request.params.id, reachOf(request.caller));
       if (allocation === undefined) throw new SchedulerError('ALLOCATION_NOT_FOUND');
-      // Who asks how to reach the device of a reservation has come for it.
-      if (isHolder(allocation, request.caller)) await noteShown(deps.store, allocation.allocationId);
+      // Who asks in person how to reach the device of a reservation has come for it.
+      const { status, userId, allocationId } = allocation;
+      if (status === 'allocated' && isUser(request.caller, userId)) await noteShown(deps.store, allocationId);
       return success(request, viewWhole(allocation, request.caller));
     },
   );
@@ -176,7 +177,7 @@ export function viewRecord(allocation: AllocationRecord): z.output<typeof record
 }
 
 function isHolder({ status, userId }: AllocationRecord, caller: Caller): boolean {
-  return status === 'allocated' && (caller.role === 'service' || caller.id === userId);
+  return status === 'allocated' && (caller.role === 'service' || isUser(caller, userId));
 }
 
 function viewWhole({ adbHost, adbPort, ledger, ...allocation }: AllocationWhole, caller: Caller): z.output<typeof wholeAnswer> {

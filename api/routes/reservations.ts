@@ -11,7 +11,7 @@ import { noteShown, readReservation } from '../../shared/store/read-reservations
 import type { ReservationRecord } from '../../shared/store/reservation-rows.ts';
 import { type ReserveOutcome, reserve } from '../../shared/store/reserve.ts';
 import { requestIdFor } from '../ask-allocation.ts';
-import { assertMayActFor, reachOf, tierFor } from '../caller.ts';
+import { assertMayActFor, isUser, reachOf, tierFor } from '../caller.ts';
 import type { ServerDeps } from '../deps.ts';
 import { success, successOf } from '../envelope.ts';
 import { traceIdOf } from '../request-context.ts';
@@ -121,7 +121,7 @@ export function reservationRoutes(api: Api, deps: ServerDeps): void {
       config: { access: 'caller', budget: 'read' },
       schema: {
         tags: ['Reservations'],
-        summary: 'One reservation; while it runs its holder is told how to reach the device, and has shown up by asking',
+        summary: 'One reservation; while it runs its holder is told how to reach the device, and has shown up by asking in person',
         params: idParams,
         querystring: noQuery,
         response: { 200: successOf(wholeReservation), ...errorAnswers(404) },
@@ -131,10 +131,11 @@ export function reservationRoutes(api: Api, deps: ServerDeps): void {
       const { caller } = request;
       const reservation = await readReservation(store, request.params.id, reachOf(caller));
       if (reservation === undefined) throw new SchedulerError('RESERVATION_NOT_FOUND');
-      const holds = caller.role === 'service' || caller.id === reservation.userId;
-      if (holds && reservation.status === 'executing' && reservation.allocationId !== null)
-        await noteShown(store, reservation.allocationId);
-      return success(request, viewWholeReservation(reservation, holds));
+      const { userId, status, allocationId } = reservation;
+      const inPerson = isUser(caller, userId);
+      // A service that looks, to list or to watch, is no sign that its user has come.
+      if (inPerson && status === 'executing' && allocationId !== null) await noteShown(store, allocationId);
+      return success(request, viewWholeReservation(reservation, inPerson || caller.role === 'service'));
     },
   );
 

@@ -13,7 +13,7 @@ import { activateType } from '../../shared/store/strategies.ts';
 import { expire } from '../../workers/maintenance/expire.ts';
 import type { ReservationParts } from '../../workers/reservations/handlers.ts';
 import { startReservations } from '../../workers/reservations/start-reservations.ts';
-import { type ApiBench, openApiBench, quotaOf } from '../support/api-bench.ts';
+import { type ApiBench, asService, asUser, openApiBench, quotaOf } from '../support/api-bench.ts';
 import { eventually } from '../support/eventually.ts';
 import { gathered, requestBy } from '../support/gathered.ts';
 import { readInvariants } from '../support/invariants.ts';
@@ -342,6 +342,29 @@ describe('a no-show', () => {
     await bench.store.prisma.allocation.update({ where: { id: extended }, data: { lastExtendedAt: new Date() } });
     await letPass(bench.store, 12);
     expect(await runTick(parts)).toMatchObject({ noShows: 0 });
+  });
+
+  it('is one whom only a service has looked at, and nobody who looks in person', async () => {
+    await bench.addDevices(3);
+    const api = await bench.start();
+    const idOf = new Map<string, string>();
+    for (const userId of ['ann', 'bob', 'cyd']) idOf.set(userId, (await booked(bench.store, { userId, inMinutes: 5 })).reservationId);
+    await letPass(bench.store, 7);
+    await runTick(parts);
+    const look = async (as: Record<string, string>, userId: string, at: 'reservation' | 'allocation') => {
+      const id = idOf.get(userId) ?? '';
+      const path = at === 'reservation' ? `reservations/${id}` : `allocations/${(await leaseOf(id)).id}`;
+      expect(await api.call('GET', `/scheduler/${path}`, { as })).toMatchObject({ status: 200, body: { data: { adbHost: '10.9.8.7' } } });
+    };
+    const service = await asService();
+    for (const userId of idOf.keys()) for (const at of ['reservation', 'allocation'] as const) await look(service, userId, at);
+    await look(await asUser('ann'), 'ann', 'reservation');
+    await look(await asUser('bob'), 'bob', 'allocation');
+    await letPass(bench.store, 12);
+    expect(await runTick(parts)).toMatchObject({ noShows: 1 });
+    const failed = await bench.store.prisma.reservation.findMany({ where: { failureCode: 'NO_SHOW' } });
+    expect(failed).toMatchObject([{ userId: 'cyd' }]);
+    await api.close();
   });
 
   it('does not exist when it is switched off', async () => {
