@@ -43,6 +43,7 @@ const simulationAnswer = z.object({
   type: z.enum(STRATEGY_TYPES),
   active: z.enum(STRATEGY_TYPES).describe('In force now'),
   requests: z.int().describe('Replayed against each strategy'),
+  unreadable: z.int().describe('Recorded requests that could not be read, and are left out'),
   devices: z.int().describe('Simulated, all of them free at the beginning'),
   fleet: z.int().describe('Devices there are; more than were simulated: a sample was'),
   results: z.array(resultAnswer).describe('The one that is asked about first'),
@@ -67,12 +68,12 @@ export function simulateRoutes(api: Api, { store }: ServerDeps): void {
       const { type, config, trace } = request.body;
       const active = strategyOf(await readActiveStrategy(store));
       const strategies = strategiesFor(type, config, active);
-      const [requests, fleet] = await Promise.all([
-        trace === undefined ? readRecordedRequests(store, RECENT_REQUESTS) : trace.map(fromTrace),
+      const [{ requests, unreadable }, fleet] = await Promise.all([
+        trace === undefined ? readRecordedRequests(store, RECENT_REQUESTS) : { requests: trace.map(fromTrace), unreadable: 0 },
         readFleetSample(store, MOST_DEVICES),
       ]);
       const results = await runSimulation({ fleet: fleet.devices, requests, strategies });
-      const counts = { requests: requests.length, devices: fleet.devices.length, fleet: fleet.of };
+      const counts = { requests: requests.length, unreadable, devices: fleet.devices.length, fleet: fleet.of };
       return success(request, { type, active: active.type, ...counts, results });
     },
   );

@@ -1,6 +1,6 @@
 import { askedAllocation } from '../allocation/asked.ts';
 import { TIERS } from '../allocation/tier.ts';
-import { parseTolerantly } from '../read-tolerantly.ts';
+import { readTolerantly } from '../read-tolerantly.ts';
 import type { SimulatedDevice, SimulatedRequest } from '../simulation/recorded.ts';
 import type { Store } from './store.ts';
 import { translated } from './store-errors.ts';
@@ -16,13 +16,19 @@ interface RequestRow {
 
 const MINUTE_MS = 60_000;
 
+/** Requests as they were made. `unreadable`: rows whose wish nobody here understands; they are left out. */
+export interface RecordedRequests {
+  readonly requests: readonly SimulatedRequest[];
+  readonly unreadable: number;
+}
+
 /**
  * The last requests that were not cancelled, in the order in which they were first decided on. A device is used for as long as it was really held, or will be; by a
  * request that got none for as long as was asked.
  *
  * @param limit  how many at most
  */
-export async function readRecordedRequests(store: Store, limit: number): Promise<SimulatedRequest[]> {
+export async function readRecordedRequests(store: Store, limit: number): Promise<RecordedRequests> {
   const rows = await translated(
     store.prisma.$queryRaw<RequestRow[]>`
       SELECT r.user_id, r.tenant_id, r.tier, r.asked, extract(epoch FROM coalesce(r.waiting_since, a.allocated_at, r.decided_at, r.created_at))::float8 * 1000 AS at_ms,
@@ -30,14 +36,17 @@ export async function readRecordedRequests(store: Store, limit: number): Promise
       FROM (SELECT * FROM requests WHERE status <> 'cancelled' ORDER BY created_at DESC LIMIT ${limit}::int) r
       LEFT JOIN allocations a ON a.request_id = r.id`,
   );
-  return rows.map(toRequest).sort((a, b) => a.atMs - b.atMs);
+  const requests = rows.flatMap(toRequest).sort((a, b) => a.atMs - b.atMs);
+  return { requests, unreadable: rows.length - requests.length };
 }
 
-function toRequest(row: RequestRow): SimulatedRequest {
-  const asked = parseTolerantly(askedAllocation, row.asked);
+function toRequest(row: RequestRow): SimulatedRequest[] {
+  const read = readTolerantly(askedAllocation, row.asked);
+  if (!read.success) return [];
+  const asked = read.data;
   const tier = TIERS.find((known) => known === row.tier) ?? 'standard';
   const holdMs = Math.round(row.held_ms ?? asked.durationMinutes * MINUTE_MS);
-  return { userId: row.user_id, tenantId: row.tenant_id, tier, asked, atMs: Math.round(row.at_ms), holdMs };
+  return [{ userId: row.user_id, tenantId: row.tenant_id, tier, asked, atMs: Math.round(row.at_ms), holdMs }];
 }
 
 interface FleetRow extends Omit<SimulatedDevice, 'type'> {

@@ -36,7 +36,7 @@ const trace = [
 describe('a trace over HTTP', () => {
   test('is replayed against every strategy, the one asked about first', async () => {
     const { data } = (await ask({ type: 'resource_efficiency', trace })).body;
-    expect(data).toMatchObject({ type: 'resource_efficiency', active: 'resource_based', requests: 3, devices: 2, fleet: 2 });
+    expect(data).toMatchObject({ type: 'resource_efficiency', active: 'resource_based', requests: 3, unreadable: 0, devices: 2, fleet: 2 });
     expect(data.results.map(({ type }: { type: string }) => type).toSorted()).toEqual(STRATEGY_TYPES.toSorted());
     const [first] = data.results;
     expect(first).toMatchObject({ type: 'resource_efficiency', grants: 3, refusals: 0, waitP50Ms: 0 });
@@ -70,6 +70,18 @@ describe('a trace over HTTP', () => {
     expect(
       (await api.call('POST', '/scheduler/strategies/simulate', { as: await asUser('ann'), body: { type: 'round_robin' } })).status,
     ).toBe(403);
+  });
+});
+
+describe('what was recorded', () => {
+  test('is replayed without the rows that cannot be read, and their number is said', async () => {
+    const asked = { durationMinutes: 30, queueIfBusy: false, maxWaitMinutes: 30, autoExtend: false };
+    const rows = [asked, { durationMinutes: 'long' }, { ...asked, wheels: 4 }, null];
+    for (const [index, row] of rows.entries())
+      await bench.store.prisma.$executeRaw`
+        INSERT INTO requests (id, caller, source, user_id, tier, asked, status, code, decided_at)
+        VALUES (gen_random_uuid(), 'test', 'http', ${`user-${index}`}, 'standard', ${JSON.stringify(row)}::jsonb, 'refused', 'NO_DEVICE_AVAILABLE', now())`;
+    expect(await ask({ type: 'round_robin' })).toMatchObject({ status: 200, body: { data: { requests: 2, unreadable: 2 } } });
   });
 });
 
@@ -136,7 +148,7 @@ describe.each<StrategyType>([
       const [given] = index % 2 === 1 ? allocations.splice(0, 1) : [];
       if (given !== undefined) await wired.release({ allocationId: given });
     }
-    const recorded = await readRecordedRequests(wired.store, 100);
+    const { requests: recorded } = await readRecordedRequests(wired.store, 100);
     const simulated: (string | undefined)[] = recorded.map(() => undefined);
     simulate(devices, recorded, strategy, (index, deviceId) => {
       simulated[index] = deviceId;
