@@ -9,6 +9,7 @@ export interface Metrics {
   readonly allocationsEnded: Counter<'reason'>;
   readonly extensions: Counter<'outcome' | 'code' | 'automatic'>;
   readonly requestWait: Histogram<'tier'>;
+  readonly waitlistWait: Histogram<'tier'>;
   readonly groupSize: Histogram<'group'>;
   readonly groupDuration: Histogram<'group'>;
   readonly jobDuration: Histogram<'queue' | 'outcome'>;
@@ -36,7 +37,7 @@ export interface Metrics {
   readonly waitEstimates: Counter<'within'>;
   readonly httpDuration: Histogram<'method' | 'route' | 'status'>;
   readonly reservations: Counter<'change'>;
-  readonly scheduledRuns: Counter<'job' | 'outcome'>;
+  readonly scheduledRuns: Counter<'scheduled_job' | 'outcome'>;
 }
 
 /** Makes a registry of its own, so that several processes' worth of metrics can live in one test process. */
@@ -58,7 +59,17 @@ export function createMetrics(processName: string): Metrics {
       'code',
       'automatic',
     ]),
-    requestWait: histogram('scheduler_request_wait_seconds', 'Time from acceptance to decision, by tier', ['tier']),
+    requestWait: histogram(
+      'scheduler_request_wait_seconds',
+      'Time from acceptance to decision of what did not wait for a device, by tier',
+      ['tier'],
+    ),
+    waitlistWait: histogram(
+      'scheduler_waitlist_wait_seconds',
+      'Time from acceptance to decision of what waited for a device, by tier',
+      ['tier'],
+      [1, 5, 15, 60, 300, 900, 1_800, 3_600, 7_200],
+    ),
     groupSize: histogram('scheduler_group_size', 'Items committed in one transaction', ['group'], [1, 2, 5, 10, 20, 50, 100, 200, 500]),
     groupDuration: histogram('scheduler_group_seconds', 'Duration of one group transaction', ['group']),
     jobDuration: histogram('scheduler_job_seconds', 'Duration of a job by queue and outcome', ['queue', 'outcome']),
@@ -98,6 +109,7 @@ export function createMetrics(processName: string): Metrics {
     reservations: counter('scheduler_reservations_total', 'What became of reservations: started, reminded, expired, failed and so on', [
       'change',
     ]),
-    scheduledRuns: counter('scheduler_scheduled_runs_total', 'Runs of scheduled jobs by outcome', ['job', 'outcome']),
+    // Not `job`: Prometheus has a label of that name of its own and would rename ours.
+    scheduledRuns: counter('scheduler_scheduled_runs_total', 'Runs of scheduled jobs by outcome', ['scheduled_job', 'outcome']),
   };
 }

@@ -17,6 +17,8 @@ type Series = Readonly<Record<string, string>>;
 /** A value that stays, looked at every minute; and a counter that grows by so much each time. */
 const stays = (value: number) => `${value}x60`;
 const grows = (by: number) => `0+${by}x60`;
+/** A breaker opens again after each call it tries. */
+const halfOpenNowAndThen = Array.from({ length: 20 }, () => '1 1 0.5').join(' ');
 /** All observations below half a second, or all between that and a minute. */
 const observed = (histogram: string, below: '0.5' | '60'): Series => ({
   [`${histogram}_bucket{le="0.5"}`]: below === '0.5' ? grows(10) : stays(0),
@@ -30,7 +32,7 @@ const HEALTHY: Series = {
   ...observed('scheduler_request_wait_seconds', '0.5'),
   'scheduler_queue_jobs{queue="allocate",state="waiting"}': stays(100),
   ...observed('scheduler_expiry_lateness_seconds', '0.5'),
-  'scheduler_scheduled_runs_total{job="expire",outcome="completed"}': grows(30),
+  'scheduler_scheduled_runs_total{scheduled_job="expire",outcome="done"}': grows(30),
   scheduler_stuck_ends_total: stays(0),
   'scheduler_dead_letters{kind="billing"}': stays(0),
   scheduler_ledger_owed_bills: stays(10),
@@ -52,13 +54,13 @@ const ILL: Readonly<Record<string, Readonly<Record<string, string | undefined>>>
   RequestsWaitLong: observed('scheduler_request_wait_seconds', '60'),
   AllocationBacklog: { 'scheduler_queue_jobs{queue="allocate",state="waiting"}': stays(30_000) },
   ExpiryLate: observed('scheduler_expiry_lateness_seconds', '60'),
-  ScheduledJobsStopped: { 'scheduler_scheduled_runs_total{job="expire",outcome="completed"}': stays(7) },
+  ScheduledJobsStopped: { 'scheduler_scheduled_runs_total{scheduled_job="expire",outcome="done"}': stays(7) },
   EndsStuck: { scheduler_stuck_ends_total: grows(1) },
   DeadLetters: { 'scheduler_dead_letters{kind="billing"}': stays(1) },
   BillsOwed: { scheduler_ledger_owed_bills: stays(2_000) },
   OutboxBehind: { 'scheduler_outbox_pending{channel="event"}': stays(20_000) },
   NoRelayLeads: { 'scheduler_outbox_pending{channel="event"}': undefined },
-  NeighbourAway: { 'scheduler_breaker_open{neighbour="billing-service"}': stays(1) },
+  NeighbourAway: { 'scheduler_breaker_open{neighbour="billing-service"}': halfOpenNowAndThen },
   JobsStalled: { 'scheduler_jobs_stalled_total{queue="allocate"}': grows(2) },
   WorkersRestarted: { 'scheduler_worker_restarts_total{queue="allocate"}': grows(1) },
   EventsMalformed: { 'scheduler_events_consumed_total{queue="users",outcome="malformed"}': grows(1) },
@@ -130,6 +132,14 @@ describe('the panels and the alerts', () => {
       asked.flatMap((expr) => expr.match(/scheduler_[a-z_]+/g) ?? []).map((name) => name.replace(/_(bucket|sum|count)$/, '')),
     );
     expect([...used].toSorted()).toEqual(ours.toSorted());
+  });
+});
+
+describe('the metrics', () => {
+  test('have no label Prometheus has itself: it would rename ours', () => {
+    const metrics = createMetrics('test').registry.getMetricsAsArray() as unknown as readonly { labelNames?: readonly string[] }[];
+    const labels = metrics.flatMap(({ labelNames = [] }) => labelNames);
+    expect(labels.filter((label) => ['job', 'instance'].includes(label))).toEqual([]);
   });
 });
 

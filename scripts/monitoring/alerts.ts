@@ -21,6 +21,8 @@ export interface Alert {
 const p = (quantile: number, histogram: string, by = '') =>
   `histogram_quantile(${quantile}, sum by (le${by}) (rate(${histogram}_bucket[5m])))`;
 
+const EXPIRED = 'scheduler_scheduled_runs_total{scheduled_job="expire",outcome="done"}';
+
 /** Every alert. The thresholds are those of the goals; who has other goals changes them in an own file of rules. */
 export const ALERTS: readonly Alert[] = [
   {
@@ -43,7 +45,7 @@ export const ALERTS: readonly Alert[] = [
     lasts: '5m',
     severity: 'page',
     summary: 'one request in twenty is decided after more than 5 s ({{ $value | humanizeDuration }})',
-    means: 'Requests are decided slowly. Those who wait for a device with `queueIfBusy` are not counted before they have one.',
+    means: 'Requests are decided slowly. Those who wait for a device are not among them: see `scheduler_waitlist_wait_seconds`.',
     look: [
       '`scheduler_queue_jobs{queue="allocate",state="waiting"}`: a backlog means too few workers, or a slow Postgres.',
       '`scheduler_group_seconds`: above 0.2 s Postgres is what is slow; look for locks, checkpoints, its processor.',
@@ -76,12 +78,12 @@ export const ALERTS: readonly Alert[] = [
   },
   {
     name: 'ScheduledJobsStopped',
-    when: 'sum(increase(scheduler_scheduled_runs_total{job="expire"}[3m])) < 1 or absent(scheduler_scheduled_runs_total{job="expire"})',
+    when: `sum(increase(${EXPIRED}[3m])) < 1 or absent(${EXPIRED})`,
     lasts: '2m',
     severity: 'page',
-    summary: 'no scheduled job has run for minutes',
+    summary: 'no run of the scheduled job expire was done for minutes',
     means: 'No expiry, no repair. Nothing is lost: all of it is caught up.',
-    look: ['Do `workers/maintenance` run, and can they reach Redis?', '`GET /scheduler/jobs`: what is paused?'],
+    look: ['Do `workers/maintenance` run, and can they reach Redis and Postgres?', '`GET /scheduler/jobs`: what is paused, what fails?'],
     mend: ['Start them, or resume the job. A Redis that lost its data has the schedules back within 15 s.'],
   },
   {
@@ -140,12 +142,12 @@ export const ALERTS: readonly Alert[] = [
   },
   {
     name: 'NeighbourAway',
-    when: 'max by (neighbour) (scheduler_breaker_open) == 1',
+    when: 'max by (neighbour) (scheduler_breaker_open) > 0',
     lasts: '2m',
     severity: 'page',
     summary: '{{ $labels.neighbour }} is left alone: too many of its calls fail',
     means:
-      'Its breaker is open. user-service: refusals `QUOTA_UNAVAILABLE` unless `QUOTA_ALLOW_ON_ERROR`. billing-service: the last known balance, bills wait. notification-service: notices wait.',
+      'Its breaker is open, or tries a call now and then. user-service: refusals `QUOTA_UNAVAILABLE` unless `QUOTA_ALLOW_ON_ERROR`. billing-service: the last known balance, bills wait. notification-service: notices wait.',
     look: ['`scheduler_neighbour_call_seconds` by outcome; its own health.'],
     mend: ['Mend the neighbour. The breaker tries every 30 s and closes by itself.'],
   },

@@ -80,6 +80,7 @@ export const ROWS: readonly Row[] = [
     panels: [
       series('Waiting by tier', 'short', [{ expr: 'sum by (tier) (scheduler_waiting)', legend: '{{tier}}' }]),
       series('Longest wait by tier', 's', [{ expr: 'max by (tier) (scheduler_waiting_oldest_seconds)', legend: '{{tier}}' }]),
+      series('Wait of who waited for a device', 's', quantiles('scheduler_waitlist_wait_seconds')),
       series('Estimates kept', 'ops', [{ expr: rate('scheduler_wait_estimate_total', 'within'), legend: '{{within}}' }]),
       series('Ends by reason', 'ops', [{ expr: rate('scheduler_allocations_ended_total', 'reason'), legend: '{{reason}}' }]),
       series('Lateness of expiry', 's', quantiles('scheduler_expiry_lateness_seconds')),
@@ -97,7 +98,9 @@ export const ROWS: readonly Row[] = [
       series('Jobs failed and kept', 'short', [{ expr: 'sum by (queue) (scheduler_queue_jobs{state="failed"})', legend: '{{queue}}' }]),
       series('Time of a job, p95', 's', [{ expr: quantile(0.95, 'scheduler_job_seconds', 'queue'), legend: '{{queue}}' }]),
       series('Jobs by outcome', 'ops', [{ expr: rate('scheduler_job_seconds_count', 'queue, outcome'), legend: '{{queue}} {{outcome}}' }]),
-      series('Scheduled runs', 'ops', [{ expr: rate('scheduler_scheduled_runs_total', 'job, outcome'), legend: '{{job}} {{outcome}}' }]),
+      series('Scheduled runs', 'ops', [
+        { expr: rate('scheduler_scheduled_runs_total', 'scheduled_job, outcome'), legend: '{{scheduled_job}} {{outcome}}' },
+      ]),
       series('Repairs', 'short', [{ expr: 'sum by (repair) (increase(scheduler_reconciled_total[15m]))', legend: '{{repair}}' }]),
       series('Jobs taken back, workers replaced', 'short', [
         { expr: 'sum by (queue) (increase(scheduler_jobs_stalled_total[15m]))', legend: '{{queue}} taken back' },

@@ -56,6 +56,7 @@ export interface Consumer {
   close(): Promise<void>;
 }
 
+const OUTCOMES: readonly Taking['kind'][] = ['taken', 'malformed'];
 const AGAIN: Backoff = { baseMs: 200, maxMs: 10_000 };
 const CONFIRM_TIMEOUT_MS = 10_000;
 const CLOSE_DEADLINE_MS = 5_000;
@@ -81,6 +82,8 @@ class SupervisedConsumer implements Consumer {
 
   constructor(connection: BrokerConnection, options: ConsumerOptions) {
     this.#options = options;
+    // A counter that is first seen at 1 has not grown for Prometheus: it is there before the first of its kind.
+    for (const { name } of options.queues) for (const outcome of OUTCOMES) options.metrics.eventsConsumed.inc({ queue: name, outcome }, 0);
     this.#connection = connection;
     this.#channel = new SupervisedChannel({
       connection,

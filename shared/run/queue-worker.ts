@@ -115,6 +115,9 @@ export function startQueueWorker(options: QueueWorkerOptions): QueueWorker {
   const timing = { ...DEFAULT_TIMING, ...options.timing };
   const logger = options.logger.child({ queue });
   const jobs = createRunningJobs({ queue, deadlineMs: options.deadlineMs, duration: metrics.jobDuration, logger });
+  // A counter that is first seen at 1 has not grown for Prometheus: it is there before the first of its kind.
+  metrics.jobsStalled.inc({ queue }, 0);
+  metrics.workerRestarts.inc({ queue }, 0);
   let current = open();
   let closing = false;
 

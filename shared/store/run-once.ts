@@ -38,7 +38,7 @@ export async function runOnce(parts: RunOnceParts, tick: Tick, run: Run): Promis
   const claim: RunClaim = { job: tick.job, holder: randomUUID(), tick: tick.at, termMs: TERM_MS };
   while (!(await claimRun(store, claim))) {
     if (tick.at !== undefined) {
-      metrics.scheduledRuns.inc({ job: tick.job, outcome: 'skipped' });
+      metrics.scheduledRuns.inc({ scheduled_job: tick.job, outcome: 'skipped' });
       return { skipped: true };
     }
     await pause(ASK_AGAIN_MS, undefined, { signal: tick.signal });
@@ -62,10 +62,10 @@ async function held({ store, metrics, logger }: RunOnceParts, claim: RunClaim, g
   try {
     const result = await run(AbortSignal.any([given, lost.signal]));
     await endRun(store, claim, performance.now() - began, { result });
-    metrics.scheduledRuns.inc({ job: claim.job, outcome: 'done' });
+    metrics.scheduledRuns.inc({ scheduled_job: claim.job, outcome: 'done' });
     return result;
   } catch (error) {
-    metrics.scheduledRuns.inc({ job: claim.job, outcome: 'failed' });
+    metrics.scheduledRuns.inc({ scheduled_job: claim.job, outcome: 'failed' });
     await endRun(store, claim, performance.now() - began, { error: messageOf(error) }).catch((fault: unknown) => {
       logger.warn({ job: claim.job, err: fault }, 'a failed run could not be noted; its lease runs out');
     });

@@ -2,11 +2,11 @@ import { spawnSync } from 'node:child_process';
 import type { Installable } from '../../scripts/services/install.ts';
 import { programPath } from '../../scripts/services/run.ts';
 
-/** Prometheus' own checker; the package brings it along. The set-up of the tests installs it. */
-export const PROMTOOL: Installable = {
-  name: 'promtool',
+/** Prometheus with its own checker. The set-up of the tests installs it. */
+export const PROMETHEUS: Installable = {
+  name: 'prometheus',
   packages: { apt: 'prometheus', brew: 'prometheus' },
-  hasPrograms: () => programPath('promtool') !== undefined,
+  hasPrograms: () => ['prometheus', 'promtool'].every((program) => programPath(program) !== undefined),
 };
 
 /** Runs promtool. @returns its exit code and everything it said */

@@ -45,7 +45,7 @@ export function announceServed({ redis, prefix, metrics, logger }: AnnounceServe
 
 function count(metrics: Metrics, { request, createdAt, estimate }: WaitingRow, outcome: GroupOutcome): void {
   metrics.decisions.inc({ outcome: outcome.status, code: 'code' in outcome ? outcome.code : '' });
-  metrics.requestWait.observe({ tier: request.tier }, Math.max(0, Date.now() - createdAt.getTime()) / 1_000);
+  metrics.waitlistWait.observe({ tier: request.tier }, Math.max(0, Date.now() - createdAt.getTime()) / 1_000);
   if (outcome.status !== 'granted' || estimate === null) return;
   const startedAt = Date.parse(outcome.allocation.allocatedAt);
   const within = startedAt <= estimate.p50.getTime() ? 'p50' : startedAt <= estimate.p90.getTime() ? 'p90' : 'late';
