@@ -1,4 +1,4 @@
-import { EXTEND, extendPayload } from '../../queues/jobs/extend.ts';
+import { EXTEND, extendPayload, MAX_EXTENDS } from '../../queues/jobs/extend.ts';
 import { QUEUES } from '../../queues/names.ts';
 import type { BalanceFacts } from '../../shared/clients/balance-facts.ts';
 import { SchedulerError } from '../../shared/errors.ts';
@@ -24,7 +24,8 @@ const JOB_DEADLINE_MS = 15_000;
 export function startExtending(deps: ExtendingDependencies): QueueWorker {
   const { store, redis, prefix, metrics, logger, rules } = deps;
   const collector = createCollector<ProposedExtension, ExtendResult>({
-    maxSize: deps.groupMax,
+    // A batch comes all at once and is not to be cut: one transaction whatever its size, two at most while others come as well.
+    maxSize: Math.max(deps.groupMax, MAX_EXTENDS),
     maxParallel: deps.groupParallel,
     run: async (proposals) => {
       const results = await extendGroup(store, proposals, rules);
