@@ -153,6 +153,27 @@ describe('a series', () => {
     expect(new Set(rows.map(({ startsAt }) => startsAt.getUTCHours())).size).toBe(2);
   });
 
+  it.each([
+    // The clock shows 03:30 where it skips 02:30; of two 02:30 it is the first.
+    { season: 'spring', month: 2, utc: ['01:30', '01:30', '00:30'], shown: ['02:30', '03:30', '02:30'] },
+    { season: 'autumn', month: 9, utc: ['00:30', '00:30', '01:30'], shown: ['02:30', '02:30', '02:30'] },
+  ])('at half past two in the night of Berlin is booked through the change of $season', async ({ month, utc, shown }) => {
+    await bench.addDevices(1);
+    const year = new Date().getUTCFullYear();
+    const change = [year, year + 1]
+      .map((of) => new Date(Date.UTC(of, month, 31)))
+      .map((last) => new Date(last.getTime() - last.getUTCDay() * DAY))
+      .find((sunday) => sunday.getTime() > Date.now() + 3 * DAY);
+    const starts = utc.map((time, day) => `${days(change ?? new Date(0), day - 1).slice(0, 10)}T${time}:00.000Z`);
+    const wish = { reservedStartTime: starts[0], recurrence: recurrence({ count: 3, timeZone: 'Europe/Berlin' }) };
+    expect((await book('ann', wish)).status).toBe(201);
+    await extend(400);
+    const rows = await bench.store.prisma.reservation.findMany({ orderBy: { startsAt: 'asc' } });
+    expect(rows.map(({ status, startsAt }) => [status, startsAt.toISOString()])).toEqual(starts.map((at) => ['confirmed', at]));
+    const clock = { timeZone: 'Europe/Berlin', hour: '2-digit', minute: '2-digit' } as const;
+    expect(rows.map(({ startsAt }) => startsAt.toLocaleTimeString('en-GB', clock))).toEqual(shown);
+  });
+
   it('that is poisoned is seen in its row, and the others go on', async () => {
     await bench.addDevices(2);
     for (const userId of ['ann', 'bob'])
