@@ -9,6 +9,8 @@ import { writeOwed } from '../support/outbox-rows.ts';
 /** Names somebody might try: each would do harm where text becomes markup. */
 const EVIL_DEVICE = '<img src=x onerror="document.title=\'taken\'">';
 const EVIL_USER = '<script>document.title="taken"</script>"><svg onload=alert(1)>';
+/** What Bull Board's page asks for in vain: its font, from elsewhere. */
+const BOARD_FONT = 'https://fonts.googleapis.com/';
 /** On a busy machine the browser takes its time. */
 const PATIENCE_MS = 40_000;
 
@@ -89,6 +91,26 @@ describe('in a browser', () => {
     await isNow(page, 'Allocations', '0');
     await page.locator('#changes', saying('release')).waitFor();
     expect(complaints).toEqual([]);
+  });
+
+  test('an operator looks at a queue and its jobs in Bull Board, which no other host answers', async () => {
+    await bench.addDevices(1);
+    await allocate('looked-at-in-queues');
+    const page = await logIn(OPERATOR);
+    complaints = [];
+    const answered = new Set<string>();
+    page.on('response', (response) => answered.add(new URL(response.url()).origin));
+    // Every other host would answer, network or not: only our policy keeps the page from asking.
+    await context.route(
+      (url) => url.origin !== dashboard.url,
+      (route) => route.fulfill({ contentType: 'text/css', body: '' }),
+    );
+    await page.goto(`${dashboard.url}/queues`);
+    await page.getByRole('link', { name: 'allocate', exact: true }).first().click();
+    await page.getByRole('link', { name: 'Completed' }).first().click();
+    await page.getByText('looked-at-in-queues').first().waitFor();
+    expect([...answered]).toEqual([dashboard.url]);
+    expect(complaints.filter((complaint) => !complaint.includes(BOARD_FONT))).toEqual([]);
   });
 
   test('an operator tries a dead letter again', async () => {
