@@ -8,9 +8,16 @@ import { repairHolds } from '../../shared/store/repair-holds.ts';
 import { runOnce } from '../../shared/store/run-once.ts';
 import { takeSnapshots } from '../../shared/store/stats-snapshot.ts';
 import { type ApiBench, type ApiServer, asService, asUser, openApiBench } from '../support/api-bench.ts';
+import { openDashboard, VIEWER } from '../support/dashboard-bench.ts';
 import { eventually } from '../support/eventually.ts';
 import { readInvariants } from '../support/invariants.ts';
 import { type MaintenanceBench, openMaintenanceBench } from '../support/maintenance-bench.ts';
+
+/** What Bull Board's page is told of a queue, as far as it is looked at here. */
+interface BoardQueue {
+  readonly name: string;
+  readonly jobs: readonly { readonly id: string; readonly name: string; readonly data: { readonly by: string }; readonly progress: unknown }[];
+}
 
 let bench: ApiBench;
 let api: ApiServer;
@@ -173,6 +180,31 @@ describe('the scheduled jobs', () => {
     const paused = (await ticksOf('expire')).length;
     await eventually(async () => expect((await ticksOf('expire')).length).toBeGreaterThan(paused));
     await queue.close();
+  });
+
+  test('say in Bull Board how they went: in the log of the job, and by its progress', async () => {
+    const dashboard = await openDashboard(bench);
+    const { close } = await maintenance.start();
+    stop = async () => {
+      await close();
+      await dashboard.close();
+    };
+    const { get: look } = await dashboard.logIn(VIEWER);
+    const board = async (path: string) => (await look(`/queues/api/queues${path}`)).json();
+    await post('/scheduler/jobs/stats/run');
+    const shown = await eventually(async () => {
+      const { queues } = (await board('?activeQueue=maintenance&status=completed&jobsPerPage=100')) as { queues: BoardQueue[] };
+      const jobs = queues.find(({ name }) => name === 'maintenance')?.jobs ?? [];
+      const [asked] = jobs.filter(({ name, data }) => name === 'stats' && data.by === 'operator');
+      if (asked === undefined) throw new Error('the job is not completed');
+      return asked;
+    });
+    expect(shown.progress).toBe(100);
+    expect(await board(`/maintenance/${shown.id}`)).toMatchObject({ status: 'completed', job: { progress: 100 } });
+    expect(await board(`/maintenance/${shown.id}/logs`)).toEqual([
+      'attempt 1 has begun',
+      expect.stringMatching(/^done after \d+ ms: \{"snapshots":\d+\}$/),
+    ]);
   });
 
   test('are for admins, and known by name', async () => {
