@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { ERRORS, SchedulerError } from '../shared/errors.ts';
 import { type Account, findAccount } from './accounts.ts';
+import type { NoteSession } from './audit-trail.ts';
 import type { LoginLimit } from './login-limit.ts';
 import { loginPage } from './pages/login-page.ts';
 import { clearSessionCookie, readSessionCookie, setSessionCookie } from './session-cookie.ts';
@@ -20,6 +21,7 @@ interface LoginOptions {
   readonly accounts: readonly Account[];
   readonly sessions: Sessions;
   readonly limit: LoginLimit;
+  readonly note: NoteSession;
   readonly secure: boolean;
 }
 
@@ -34,13 +36,14 @@ export function registerLogin(app: FastifyInstance, options: LoginOptions): void
   app.post('/logout', { bodyLimit: SMALL_BODY }, async (request, reply) => {
     const id = readSessionCookie(request, options.secure);
     if (id !== undefined) await options.sessions.end(id);
+    if (request.session !== undefined) await options.note(request, request.session, 'logout');
     clearSessionCookie(reply, options.secure);
     return isForm(request) ? reply.redirect('/login', 303) : reply.send({ success: true, data: {} });
   });
 }
 
 async function logIn(request: FastifyRequest, reply: FastifyReply, options: LoginOptions): Promise<FastifyReply> {
-  const { accounts, sessions, limit, secure } = options;
+  const { accounts, sessions, limit, note, secure } = options;
   const typed = credentials.safeParse(request.body);
   if (!typed.success)
     return sendRefusal(
@@ -69,6 +72,7 @@ async function logIn(request: FastifyRequest, reply: FastifyReply, options: Logi
   if (former !== undefined) await sessions.end(former);
   setSessionCookie(reply, await sessions.begin(account), secure);
   request.log.info({ user: account.username }, 'login');
+  await note(request, account, 'login');
   if (isForm(request)) return reply.redirect(localPath(next), 303);
   return reply.send({ success: true, data: { username: account.username, role: account.role } });
 }

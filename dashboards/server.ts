@@ -74,8 +74,8 @@ export async function createDashboardServer(options: DashboardServerOptions): Pr
     if (method !== 'GET' && method !== 'HEAD') logger.info({ user: session?.username, method, url, status: reply.statusCode }, 'change');
   });
   app.addHook('preValidation', assertStorable);
-  keepAudit(app, options.store, logger);
-  registerLogin(app, { accounts: options.accounts, sessions, limit: createLoginLimit(redis, prefix), secure });
+  const note = keepAudit(app, options.store, logger);
+  registerLogin(app, { accounts: options.accounts, sessions, limit: createLoginLimit(redis, prefix), note, secure });
   registerPages(app, options);
   registerPageFiles(app);
   registerLive(app, options, { sessions, secure });

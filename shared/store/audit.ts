@@ -1,7 +1,7 @@
 import type { Store } from './store.ts';
 import { translated } from './store-errors.ts';
 
-/** A change somebody is about to make. `details` holds no secret: whoever writes it takes them out. */
+/** A change somebody is about to make, or that they came or went. `details` holds no secret: whoever writes it takes them out. */
 export interface AuditWords {
   readonly actor: string;
   readonly role: 'viewer' | 'operator';
@@ -37,8 +37,9 @@ export async function endAudit(store: Store, requestId: string, status: number):
   );
 }
 
-/** The newest changes. */
+/** The newest changes; who came and went is none. */
 export async function readAudit(store: Store, limit: number): Promise<readonly AuditEntry[]> {
   return translated(store.prisma.$queryRaw<AuditEntry[]>`
-    SELECT id::text AS "id", at, actor, role, action, target, details, status FROM audit ORDER BY audit.id DESC LIMIT ${limit}::int`);
+    SELECT id::text AS "id", at, actor, role, action, target, details, status FROM audit
+    WHERE action NOT IN ('login', 'logout') ORDER BY audit.id DESC LIMIT ${limit}::int`);
 }

@@ -1,4 +1,5 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Queue } from 'bullmq';
 import { accountsFrom } from '../../dashboards/accounts.ts';
@@ -11,6 +12,9 @@ import { startDashboard } from '../../dashboards/start-dashboard.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { createLife } from '../../shared/run/life.ts';
 import { closeRedis, createRedis, type RedisClient } from '../../shared/run/redis.ts';
+import { readAudit } from '../../shared/store/audit.ts';
+import { createStore } from '../../shared/store/store.ts';
+import { eventually } from '../support/eventually.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { createTestPrefix, redisUrl } from '../support/redis.ts';
 
@@ -209,6 +213,55 @@ describe('the login', () => {
       headers: { location: '/login' },
     });
     expect((await server.app.inject({ url: '/api/summary', headers: { cookie: other } })).statusCode).toBe(401);
+  });
+
+  describe('in the audit', () => {
+    const rowsOf = (from: string) =>
+      deps.store.prisma.auditEntry.findMany({
+        where: { address: from },
+        select: { actor: true, role: true, action: true, status: true },
+        orderBy: { id: 'asc' },
+      });
+
+    test.each([OPERATOR, VIEWER])('$role: has a row for each login and logout', async ({ username, password, role }) => {
+      const from = { 'x-forwarded-for': freshAddress() };
+      const { headers } = await logIn({ username, password }, from);
+      const cookie = String(headers['set-cookie']).split(';', 1)[0] ?? '';
+      const form = { 'content-type': 'application/x-www-form-urlencoded' };
+      await server.app.inject({ method: 'POST', url: '/logout', headers: { ...from, ...form, cookie } });
+      await eventually(async () =>
+        expect(await rowsOf(from['x-forwarded-for'])).toEqual([
+          { actor: username, role, action: 'login', status: 200 },
+          { actor: username, role, action: 'logout', status: 303 },
+        ]),
+      );
+      expect((await readAudit(deps.store, 100)).filter(({ action }) => action.startsWith('log'))).toEqual([]);
+    });
+
+    test('has none for a failed one, whose name may be a password', async () => {
+      const from = { 'x-forwarded-for': freshAddress() };
+      expect((await logIn({ username: OPERATOR.password, password: '' }, from)).statusCode).toBe(401);
+      expect((await server.app.inject({ method: 'POST', url: '/logout', headers: from })).statusCode).toBe(401);
+      expect(await rowsOf(from['x-forwarded-for'])).toEqual([]);
+    });
+
+    test('that cannot be written keeps nobody out, nor in', async () => {
+      const gone = createStore({ ...storeOptions(), databaseUrl: 'postgresql://nobody@127.0.0.1:1/none' });
+      const { app } = await open({ store: gone });
+      const { username, password } = OPERATOR;
+      const login = await app.inject({
+        method: 'POST',
+        url: '/login',
+        payload: { username, password },
+        headers: { 'x-forwarded-for': freshAddress() },
+      });
+      expect(login.statusCode).toBe(200);
+      const cookie = String(login.headers['set-cookie']).split(';', 1)[0] ?? '';
+      expect((await app.inject({ method: 'POST', url: '/logout', headers: { cookie } })).statusCode).toBe(200);
+      expect((await app.inject({ url: '/api/summary', headers: { cookie } })).statusCode).toBe(401);
+      await app.close();
+      await gone.close();
+    });
   });
 
   test('a session ends after its longest time even if it is used', async () => {
@@ -487,6 +540,27 @@ describe('the process', () => {
     expect(await (await fetch(`${dashboard.url}/health`)).json()).toEqual({ ok: true });
     await dashboard.close();
     await expect(fetch(`${dashboard.url}/health`)).rejects.toThrow();
+  });
+
+  test('lets go a stream whose reader reads nothing, before what it owes fills the memory', async () => {
+    const stream = await open();
+    const url = await stream.app.listen({ host: '127.0.0.1', port: 0 });
+    const connections = () => promisify(stream.app.server.getConnections.bind(stream.app.server))();
+    const cookie = await cookieOf(VIEWER);
+    // More than the system keeps for a connection: the rest waits in the process.
+    const details = { note: 'x '.repeat(1_000_000) };
+    const words = { actor: 'ops', role: 'operator', action: 'release', target: '', address: freshAddress(), details };
+    for (let row = 0; row < 15; row += 1) await deps.store.prisma.auditEntry.create({ data: { ...words, requestId: randomUUID() } });
+    const gone = new AbortController();
+    const answer = await fetch(`${url}/api/live`, { headers: { cookie }, signal: gone.signal });
+    expect(answer.status).toBe(200);
+    expect(await connections()).toBe(1);
+    try {
+      await eventually(async () => expect(await connections()).toBe(0), 30_000);
+    } finally {
+      gone.abort();
+      await stream.app.close();
+    }
   });
 
   test('does not start on an address that is taken, and leaves nothing open', async () => {

@@ -16,7 +16,12 @@ import { type MaintenanceBench, openMaintenanceBench } from '../support/maintena
 /** What Bull Board's page is told of a queue, as far as it is looked at here. */
 interface BoardQueue {
   readonly name: string;
-  readonly jobs: readonly { readonly id: string; readonly name: string; readonly data: { readonly by: string }; readonly progress: unknown }[];
+  readonly jobs: readonly {
+    readonly id: string;
+    readonly name: string;
+    readonly data: { readonly by: string };
+    readonly progress: unknown;
+  }[];
 }
 
 let bench: ApiBench;

@@ -241,8 +241,8 @@ describe('an action', () => {
   test.each(EVERY_ACTION)(
     '%s is refused to a viewer, from another site, without the token and without words, and changes nothing',
     async (action, words) => {
-      const before = await bench.store.prisma.auditEntry.count();
       const stranger = await dashboard.logIn(OPERATOR);
+      const before = await bench.store.prisma.auditEntry.count();
       const refusals = [
         await viewer.act(action, words),
         await operator.act(action, words, { 'x-csrf-token': '' }),
