@@ -5,7 +5,9 @@ import { partyId } from '../../shared/allocation/party-id.ts';
 import { DEFAULT_TIER, TIER_WORDS, tierOf } from '../../shared/allocation/tier.ts';
 import { SchedulerError } from '../../shared/errors.ts';
 import { announce } from '../../shared/run/announce.ts';
+import { announceEnded } from '../../shared/run/announce-ended.ts';
 import { joinQueue, leaveQueue } from '../../shared/store/join-queue.ts';
+import { readEnded } from '../../shared/store/outcomes.ts';
 import { type QueueEntry, readEntry } from '../../shared/store/queue-entries.ts';
 import { readWaitFacts, tellEstimate } from '../../shared/store/wait-facts.ts';
 import { askedEntry, requestOfEntry } from '../../shared/waitlist/asked-entry.ts';
@@ -118,7 +120,7 @@ export function queueRoutes(api: Api, deps: ServerDeps): void {
       const left = await leaveQueue(store, id, reachOf(request.caller), reason, traceIdOf(request.headers, request.id));
       const entry = await find(id, request.caller);
       if (!left) throw new SchedulerError('REQUEST_DECIDED', { details: { status: viewEntry(entry).status } });
-      await tellRelay();
+      await announceEnded({ ...deps, prefix: deps.options.prefix }, await readEnded(store, [id]));
       return success(request, viewEntry(entry));
     },
   );

@@ -1,4 +1,6 @@
 import { SchedulerError } from '../../shared/errors.ts';
+import { announceEnded } from '../../shared/run/announce-ended.ts';
+import { readEnded } from '../../shared/store/outcomes.ts';
 import { cancelRequest, type RequestState, readRequest } from '../../shared/store/requests.ts';
 import { readWaitFacts } from '../../shared/store/wait-facts.ts';
 import { type Caller, reachOf } from '../caller.ts';
@@ -42,6 +44,7 @@ export function requestRoutes(api: Api, deps: ServerDeps): void {
     },
     async (request) => {
       const cancelled = await cancelRequest(deps.store, request.params.id, reachOf(request.caller));
+      if (cancelled) await announceEnded({ ...deps, prefix: deps.options.prefix }, await readEnded(deps.store, [request.params.id]));
       const state = await find(deps, request.params.id, request.caller);
       if (!cancelled) throw new SchedulerError('REQUEST_DECIDED', { details: { status: state.status } });
       return success(request, viewRequest(state, undefined));

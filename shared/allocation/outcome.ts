@@ -1,4 +1,5 @@
 import type { ErrorCode, ErrorDetails } from '../errors.ts';
+import type { AllocationRequest } from './facts.ts';
 
 /** What the holder of a device is told. Times are ISO 8601 in UTC. No connection secret is in here: it passes through queues. */
 export interface GrantedAllocation {
@@ -27,3 +28,11 @@ export type AllocateOutcome =
     }
   | { readonly status: 'waiting'; readonly requestId: string; readonly reason: string }
   | { readonly status: 'cancelled' | 'timed_out'; readonly requestId: string; readonly code: 'REQUEST_CANCELLED' | 'REQUEST_TIMED_OUT' };
+
+/** A request that is over, and whom to tell. */
+export interface EndedRequest {
+  readonly requestId: string;
+  readonly source: AllocationRequest['source'];
+  readonly replyTo: string | null;
+  readonly outcome: AllocateOutcome;
+}

@@ -1,9 +1,12 @@
-import type { AllocateOutcome } from '../allocation/outcome.ts';
+import type { AllocateOutcome, EndedRequest } from '../allocation/outcome.ts';
 import { isErrorCode } from '../errors.ts';
-import type { Transaction } from './store.ts';
+import type { Store, Transaction } from './store.ts';
+import { translated } from './store-errors.ts';
 
 interface OutcomeRow {
   id: string;
+  source: EndedRequest['source'];
+  reply_to: string | null;
   status: 'pending' | 'waiting' | 'granted' | 'refused' | 'cancelled' | 'timed_out';
   code: string | null;
   details: { reason?: string; details?: Record<string, unknown> } | null;
@@ -26,13 +29,25 @@ interface OutcomeRow {
  * @returns one outcome for each request that has one; a pending or unknown request has none
  */
 export async function readOutcomes(tx: Pick<Transaction, '$queryRaw'>, requestIds: readonly string[]): Promise<AllocateOutcome[]> {
+  return (await readRows(tx, requestIds)).flatMap((row) => toOutcome(row) ?? []);
+}
+
+/** Those of the requests that are over, with whom to tell: for `announceEnded`. */
+export async function readEnded(store: Store, requestIds: readonly string[]): Promise<EndedRequest[]> {
+  return (await translated(readRows(store.prisma, requestIds))).flatMap((row) => {
+    const outcome = toOutcome(row);
+    if (outcome === undefined || outcome.status === 'waiting') return [];
+    return [{ requestId: row.id, source: row.source, replyTo: row.reply_to, outcome }];
+  });
+}
+
+async function readRows(tx: Pick<Transaction, '$queryRaw'>, requestIds: readonly string[]): Promise<OutcomeRow[]> {
   if (requestIds.length === 0) return [];
-  const rows = await tx.$queryRaw<OutcomeRow[]>`
-    SELECT r.id, r.status, r.code, r.details, a.id AS allocation_id, a.device_id, a.device_name, d.status AS device_status,
+  return tx.$queryRaw<OutcomeRow[]>`
+    SELECT r.id, r.source, r.reply_to, r.status, r.code, r.details, a.id AS allocation_id, a.device_id, a.device_name, d.status AS device_status,
            r.user_id, r.tenant_id, a.allocated_at, a.expires_at, a.duration_minutes, a.fence, a.strategy
     FROM requests r LEFT JOIN allocations a ON a.id = r.allocation_id LEFT JOIN devices d ON d.id = a.device_id
     WHERE r.id = ANY(${requestIds}::uuid[])`;
-  return rows.flatMap((row) => toOutcome(row) ?? []);
 }
 
 function toOutcome(row: OutcomeRow): AllocateOutcome | undefined {

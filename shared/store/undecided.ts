@@ -1,5 +1,6 @@
 import type { AskedAllocation } from '../allocation/asked.ts';
 import type { AllocationRequest } from '../allocation/facts.ts';
+import type { EndedRequest } from '../allocation/outcome.ts';
 import type { Tier } from '../allocation/tier.ts';
 import { allocationRefused, type OutboxEvent, queueExpired } from '../events.ts';
 import type { Store } from './store.ts';
@@ -37,15 +38,8 @@ export async function claimUndecided(store: Store, olderThanSeconds: number, lim
   return rows.map(toRequest).sort((a, b) => a.createdAt.getTime() - b.createdAt.getTime());
 }
 
-/** A request whose time was over, and whom to tell. */
-export interface LateRequest {
-  readonly requestId: string;
-  readonly source: AllocationRequest['source'];
-  readonly replyTo: string | null;
-}
-
-/** Ends requests whose deadline has passed undecided. */
-export async function timeOutRequests(store: Store, limit: number): Promise<LateRequest[]> {
+/** Ends requests whose deadline has passed undecided. To be told with `announceEnded`. */
+export async function timeOutRequests(store: Store, limit: number): Promise<EndedRequest[]> {
   return store.transaction(async (tx) => {
     const rows = await tx.$queryRaw<LateRow[]>`
       WITH late AS (
@@ -60,7 +54,10 @@ export async function timeOutRequests(store: Store, limit: number): Promise<Late
       INSERT INTO outbox (channel, topic, key, payload, trace_id)
       SELECT 'event', x.topic, x.key, x.payload, x.trace_id
       FROM jsonb_to_recordset(${JSON.stringify(events)}::jsonb) AS x(topic text, key text, payload jsonb, trace_id text)`;
-    return rows.map(({ id, source, reply_to }) => ({ requestId: id, source, replyTo: reply_to }));
+    return rows.map(({ id: requestId, source, reply_to: replyTo }) => {
+      const outcome = { status: 'timed_out', requestId, code: 'REQUEST_TIMED_OUT' } as const;
+      return { requestId, source, replyTo, outcome };
+    });
   });
 }
 

@@ -7,6 +7,8 @@ export interface CancelParts {
   readonly store: Store;
   /** The words of a request that is still a job. */
   readonly asked: (requestId: string) => Promise<AllocatePayload | undefined>;
+  /** Tells whoever waits for the request that it is over. */
+  readonly ended: (requestId: string) => Promise<void>;
 }
 
 /**
@@ -20,6 +22,7 @@ export async function cancel(parts: CancelParts, payload: CancelPayload): Promis
   const { requestId } = payload;
   switch (await withdraw(parts, payload)) {
     case 'cancelled':
+      await parts.ended(requestId);
       return { status: 'cancelled', requestId };
     case 'decided':
       return { status: 'refused', requestId, code: 'REQUEST_DECIDED' };

@@ -4,9 +4,11 @@ import type { Producer } from '../../queues/producer.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Metrics } from '../../shared/metrics.ts';
 import { announce } from '../../shared/run/announce.ts';
+import { announceEnded } from '../../shared/run/announce-ended.ts';
 import { createCollector } from '../../shared/run/collector.ts';
 import { type QueueWorker, startQueueWorker, type WorkerTiming } from '../../shared/run/queue-worker.ts';
 import type { RedisAddress, RedisClient } from '../../shared/run/redis.ts';
+import { readEnded } from '../../shared/store/outcomes.ts';
 import type { NamedRelease, ReleaseResult } from '../../shared/store/release-group.ts';
 import type { Store } from '../../shared/store/store.ts';
 import { somebodyWaits, unpark } from '../../shared/store/unpark.ts';
@@ -64,12 +66,13 @@ export function startLifecycle(deps: LifecycleDependencies): QueueWorker {
     if (replyTo !== undefined)
       await announce(redis, prefix, { availability: false, outbox: false, outcomes: [{ replyTo, id, outcome }] }, logger);
   };
+  const ended = async (requestId: string) => announceEnded(deps, await readEnded(store, [requestId]));
   const worker = startQueueWorker({
     queue: QUEUES.release,
     prefix,
     redis: deps.redisAddress,
     concurrency: deps.concurrency,
-    handlers: createHandlers({ store, asked: deps.producer.asked, collector, batches, metrics, tell }),
+    handlers: createHandlers({ store, asked: deps.producer.asked, ended, collector, batches, metrics, tell }),
     deadlineMs: JOB_DEADLINE_MS,
     metrics,
     logger,

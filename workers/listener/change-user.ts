@@ -1,9 +1,11 @@
 import type { EndReason } from '../../shared/allocation/end-reason.ts';
 import { notice, type OutboxNotice } from '../../shared/notices/notice.ts';
+import { announceEnded } from '../../shared/run/announce-ended.ts';
 import { cancelReservation } from '../../shared/store/change-reservation.ts';
 import { endAllocations } from '../../shared/store/end-allocations.ts';
 import { changeUser, leftOfBlocked, liveAllocationsOf } from '../../shared/store/event-effects.ts';
 import { writeNotices } from '../../shared/store/notices.ts';
+import { readEnded } from '../../shared/store/outcomes.ts';
 import { cancelRequest } from '../../shared/store/requests.ts';
 import type { Transaction } from '../../shared/store/store.ts';
 import { type Consumed, type EventParts, type EventResult, once, tellFreed } from './event-parts.ts';
@@ -135,5 +137,6 @@ async function withdraw(parts: EventParts, userId: string, reason: string): Prom
   } finally {
     // Of what was taken back before a fault the next attempt would know nothing.
     await tellFreed(parts, { devices });
+    await announceEnded(parts, await readEnded(store, left.requests));
   }
 }

@@ -2,6 +2,7 @@ import { requestOf } from '../../queues/jobs/allocate.ts';
 import { eventJob } from '../../queues/jobs/event.ts';
 import type { Producer } from '../../queues/producer.ts';
 import type { Metrics } from '../../shared/metrics.ts';
+import { announceEnded } from '../../shared/run/announce-ended.ts';
 import { claimArrived } from '../../shared/store/arrived-events.ts';
 import { readKnownRequests } from '../../shared/store/batch-rows.ts';
 import { closeStuckReservations } from '../../shared/store/close-stuck-reservations.ts';
@@ -63,7 +64,8 @@ export interface Reconciled {
  * nothing, so a doubt is resolved by handing it out.
  */
 export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Promise<Readonly<Record<keyof Reconciled, unknown>>> {
-  const timedOut = (await timeOutRequests(parts.store, BATCH)).length;
+  const late = await timeOutRequests(parts.store, BATCH);
+  await announceEnded(parts, late);
   let handedOut = 0;
   for (;;) {
     signal.throwIfAborted();
@@ -88,7 +90,7 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
   await tidy(parts);
   const repairs = {
     handedOut,
-    timedOut,
+    timedOut: late.length,
     eventsHandedOut,
     jobsRevived,
     eventsRevived,

@@ -106,10 +106,14 @@ async function decideEach(parts: MatchParts, matches: readonly Match<WaitingRow>
   return served;
 }
 
-async function passOver({ store, metrics, logger }: MatchParts, { waiter }: Match<WaitingRow>, error: unknown): Promise<void> {
-  const waits = await putAside(store, waiter, messageOf(error).trim());
+async function passOver({ store, announce, metrics, logger }: MatchParts, { waiter }: Match<WaitingRow>, error: unknown): Promise<void> {
+  const outcome = await putAside(store, waiter, messageOf(error).trim());
+  if (outcome !== undefined) await announce([{ waiter, outcome }]);
   metrics.reconciled.inc({ repair: 'waiter-put-aside' });
-  logger.error({ requestId: waiter.requestId, waits, err: error }, 'a waiting request cannot be decided; the others go on');
+  logger.error(
+    { requestId: waiter.requestId, refused: outcome !== undefined, err: error },
+    'a waiting request cannot be decided; the others go on',
+  );
 }
 
 async function decide(parts: MatchParts, matches: readonly Match<WaitingRow>[]): Promise<Served[]> {
