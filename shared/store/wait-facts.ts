@@ -19,7 +19,7 @@ export interface WaitFacts {
 
 /** Ahead is counted so far: beyond it the exact place says nothing more. */
 const MOST_AHEAD = 10_000;
-/** Ends that are looked through for those of matching devices, and how many of those are enough. */
+/** Ends, or else held devices of the kind, that are looked through for those of matching devices, and how many of those are enough. */
 const ENDS = 5_000;
 const MATCHING_ENDS = 1_000;
 const RECENT_ENDS = 200;
@@ -33,16 +33,44 @@ interface FactsRow {
   devices: MatchingDevices;
 }
 
-const FITS_MINE = Prisma.sql`(d.tenant_id IS NULL OR d.tenant_id = m.tenant_id) AND (m.wanted_device IS NULL OR d.id = m.wanted_device)
-  AND (m.needs[1] = 0 OR d.type = (ARRAY['phone', 'tablet'])[m.needs[1]]) AND d.cpu_cores >= m.needs[2] AND d.memory_mb >= m.needs[3]
-  AND d.storage_mb >= m.needs[4] AND d.cpu_cores <= m.needs[5] AND d.memory_mb <= m.needs[6] AND d.storage_mb <= m.needs[7]`;
+/** The type as a list of which it is one, so that an index by type serves whoever takes any. */
+const FITS_MINE = Prisma.sql`(d.tenant_id IS NULL OR d.tenant_id = m.tenant_id)
+  AND d.type = ANY (CASE m.needs[1] WHEN 0 THEN ARRAY['phone', 'tablet'] ELSE ARRAY[(ARRAY['phone', 'tablet'])[m.needs[1]]] END)
+  AND d.cpu_cores >= m.needs[2] AND d.memory_mb >= m.needs[3] AND d.storage_mb >= m.needs[4]
+  AND d.cpu_cores <= m.needs[5] AND d.memory_mb <= m.needs[6] AND d.storage_mb <= m.needs[7]`;
+
+/** One of mine whose lease ends. */
+const IN_USE = Prisma.sql`${FITS_MINE} AND d.status = 'running' AND NOT d.draining`;
+
+/** Whether there is a device for me like that: the one I want, or any. Apart, so that each is found by its index. */
+const matching = (condition: Prisma.Sql) => Prisma.sql`
+  (EXISTS (SELECT FROM m JOIN devices d ON m.wanted_device IS NULL AND ${FITS_MINE} WHERE ${condition})
+   OR EXISTS (SELECT FROM m JOIN devices d ON d.id = m.wanted_device AND ${FITS_MINE} WHERE ${condition}))`;
 
 /**
- * The device of each lease, if it is one of mine. Each is looked up by its id, which the LIMIT makes sure of: the planner takes
- * one device to fit, and would compare every lease with all that do.
+ * The leases of my devices, those that end first. They are picked out of the next ends of the fleet; if those are mostly not mine,
+ * also out of the held devices of my kind, of which there may be few. Each row is looked up by its id, which the LIMIT makes sure
+ * of: the planner takes one device to fit, and would compare every lease with all that do.
  */
-const itsDevice = (condition: Prisma.Sql) =>
-  Prisma.sql`CROSS JOIN LATERAL (SELECT FROM devices d WHERE d.id = a.device_id AND ${condition} AND ${FITS_MINE} LIMIT 1) mine`;
+const LEASES = Prisma.sql`ended_next AS MATERIALIZED (
+        SELECT e.* FROM m CROSS JOIN LATERAL (
+          SELECT a.id, a.allocated_at, a.expires_at FROM (
+            SELECT id, device_id, allocated_at, expires_at FROM allocations WHERE status = 'allocated' ORDER BY expires_at, id LIMIT ${ENDS}::int) a
+          CROSS JOIN LATERAL (SELECT FROM devices d WHERE d.id = a.device_id AND ${IN_USE} LIMIT 1) mine
+          ORDER BY a.expires_at LIMIT ${MATCHING_ENDS}::int) e
+        WHERE m.wanted_device IS NULL
+      ), of_kind AS MATERIALIZED (
+        SELECT e.* FROM m CROSS JOIN LATERAL (
+          SELECT d.allocation_id FROM devices d WHERE d.allocation_id IS NOT NULL AND ${IN_USE} LIMIT ${ENDS}::int) d
+        CROSS JOIN LATERAL (
+          SELECT a.id, a.allocated_at, a.expires_at FROM allocations a WHERE a.id = d.allocation_id AND a.status = 'allocated' LIMIT 1) e
+        WHERE m.wanted_device IS NULL AND (SELECT count(*) FROM ended_next) < ${MATCHING_ENDS}::int
+          AND EXISTS (SELECT FROM allocations WHERE status = 'allocated' OFFSET ${ENDS}::int)
+      ), leases AS (
+        SELECT * FROM ended_next UNION SELECT * FROM of_kind UNION
+        SELECT a.id, a.allocated_at, a.expires_at FROM m JOIN devices d ON d.id = m.wanted_device AND ${IN_USE}
+        JOIN allocations a ON a.id = d.allocation_id AND a.status = 'allocated'
+      )`;
 
 /** Whether two classes may compete for a device. */
 const OVERLAPS = Prisma.sql`(c.needs[1] = 0 OR m.needs[1] = 0 OR c.needs[1] = m.needs[1]) AND c.needs[2] <= m.needs[5] AND m.needs[2] <= c.needs[5]
@@ -53,7 +81,6 @@ const OVERLAPS = Prisma.sql`(c.needs[1] = 0 OR m.needs[1] = 0 OR c.needs[1] = m.
  * in the index, and whoever is ahead is counted up to a limit.
  */
 export async function readWaitFacts(store: Store, requestId: string): Promise<WaitFacts | undefined> {
-  const matching = (condition: Prisma.Sql) => Prisma.sql`EXISTS (SELECT FROM m JOIN devices d ON ${FITS_MINE} WHERE ${condition})`;
   const reservedSoon = Prisma.sql`EXISTS (SELECT FROM reservations r WHERE r.device_id = d.id AND r.status IN ('pending', 'confirmed', 'executing')
     AND tstzrange(r.starts_at, r.blocked_until) && tstzrange(now(), now() + make_interval(mins => m.minutes)))`;
   const [row] = await translated(
@@ -67,7 +94,7 @@ export async function readWaitFacts(store: Store, requestId: string): Promise<Wa
         UNION ALL
         SELECT next.needs FROM classes c CROSS JOIN LATERAL (
           SELECT r.needs FROM requests r WHERE ${IN_CLASS} AND r.needs > c.needs ORDER BY r.needs LIMIT 1) next
-      )
+      ), ${LEASES}
       SELECT clock_timestamp() AS now, m.parked,
         (SELECT count(*)::int FROM (
           SELECT 1 FROM classes c CROSS JOIN LATERAL (
@@ -77,19 +104,13 @@ export async function readWaitFacts(store: Store, requestId: string): Promise<Wa
           SELECT 1 FROM requests r WHERE r.status = 'waiting' AND r.parked IS NULL AND r.wanted_device IS NOT NULL
             AND r.wanted_device = m.wanted_device AND (r.rank_at, r.id) < (m.rank_at, m.id)
           LIMIT ${MOST_AHEAD}::int) ahead) AS ahead,
-        (SELECT json_agg(e) FROM (
-          SELECT a.allocated_at, a.expires_at FROM (
-            SELECT device_id, allocated_at, expires_at FROM allocations WHERE status = 'allocated' ORDER BY expires_at, id LIMIT ${ENDS}::int) a
-          ${itsDevice(Prisma.sql`d.status = 'running' AND NOT d.draining`)}
-          ORDER BY a.expires_at LIMIT ${MATCHING_ENDS}::int) e) AS running,
+        (SELECT json_agg(e) FROM (SELECT allocated_at, expires_at FROM leases ORDER BY expires_at LIMIT ${MATCHING_ENDS}::int) e) AS running,
         (SELECT json_build_object('p50', percentile_cont(0.5) WITHIN GROUP (ORDER BY share), 'p90', percentile_cont(0.9) WITHIN GROUP (ORDER BY share)) FROM (
           SELECT least(1, extract(epoch FROM ended_at - allocated_at) / extract(epoch FROM expires_at - allocated_at)) AS share
           FROM allocations WHERE status <> 'allocated' ORDER BY ended_at DESC, id DESC LIMIT ${RECENT_ENDS}::int) recent) AS kept,
         json_build_object(
           'any', ${matching(Prisma.sql`d.status <> 'deleted'`)},
-          'held', EXISTS (
-            SELECT FROM (SELECT device_id FROM allocations WHERE status = 'allocated' ORDER BY expires_at, id LIMIT ${ENDS}::int) a
-            ${itsDevice(Prisma.sql`NOT d.draining`)}),
+          'held', ${matching(Prisma.sql`d.allocation_id IS NOT NULL AND NOT d.draining`)},
           'free', ${matching(Prisma.sql`${FREE} AND NOT ${reservedSoon}`)},
           'reserved', ${matching(Prisma.sql`${FREE} AND ${reservedSoon}`)},
           'cleaning', ${matching(Prisma.sql`d.cleaning_until IS NOT NULL AND d.status = 'running'`)},
