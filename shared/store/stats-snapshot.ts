@@ -4,7 +4,7 @@ import { translated } from './store-errors.ts';
 
 /**
  * Takes the snapshots of the whole hours since the last one, at most a day back: what happened in each hour, and how things
- * stand now (`taken_at`). An hour has one snapshot.
+ * stand now (`taken_at`). A wait belongs to the hour it ended in, however long it was. An hour has one snapshot.
  *
  * @returns how many were taken
  * @throws SchedulerError STORE_UNAVAILABLE
@@ -33,7 +33,7 @@ export async function takeSnapshots(store: Store): Promise<number> {
       FROM allocations a WHERE a.status <> 'allocated' AND a.ended_at >= h.hour AND a.ended_at < h.until) ended
     CROSS JOIN LATERAL (
       SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY waited) AS p50, percentile_cont(0.95) WITHIN GROUP (ORDER BY waited) AS p95
-      FROM (SELECT extract(epoch FROM r.decided_at - r.created_at)::float8 * 1000 AS waited FROM requests r
-            WHERE r.created_at >= h.hour AND r.created_at < h.until AND r.status = 'granted') w) waits
+      FROM (SELECT extract(epoch FROM a.allocated_at - r.created_at)::float8 * 1000 AS waited FROM allocations a JOIN requests r ON r.id = a.request_id
+            WHERE a.allocated_at >= h.hour AND a.allocated_at < h.until) w) waits
     ON CONFLICT (hour) DO NOTHING`);
 }

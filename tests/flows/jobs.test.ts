@@ -307,6 +307,15 @@ describe('the snapshots', () => {
       2, 0, 0, 2,
     ]);
   });
+
+  test('count a wait in the hour it ended in', async () => {
+    await heldBy(['ann'], 0, 60);
+    const end = "date_trunc('hour', now(), 'UTC') - interval '30 minutes'";
+    await bench.store.prisma.$executeRawUnsafe(`UPDATE requests SET created_at = ${end} - interval '2 hours', decided_at = ${end}`);
+    await bench.store.prisma.$executeRawUnsafe(`UPDATE allocations SET allocated_at = ${end}`);
+    expect(await takeSnapshots(bench.store)).toBe(1);
+    expect(await bench.store.prisma.statsSnapshot.findMany()).toMatchObject([{ granted: 1, waitP50Ms: 7_200_000, waitP95Ms: 7_200_000 }]);
+  });
 });
 
 describe('the retention', () => {
