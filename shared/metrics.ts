@@ -102,9 +102,11 @@ export function createMetrics(processName: string): Metrics {
     deliveries: counter('scheduler_deliveries_total', 'Deliveries to neighbours by kind and outcome', ['kind', 'outcome']),
     stuckEnds: counter('scheduler_stuck_ends_total', 'Attempts to end a due allocation that the database refused', []),
     reconciled: counter('scheduler_reconciled_total', 'Repairs made by the reconciler', ['repair']),
-    waitEstimates: counter('scheduler_wait_estimate_total', 'Grants of who waited, by the estimate they were within (p50, p90, late)', [
-      'within',
-    ]),
+    waitEstimates: counter(
+      'scheduler_wait_estimate_total',
+      'Who waited, by the estimate they had a device within (p50, p90, late); without one until after p90 is late',
+      ['within'],
+    ),
     httpDuration: histogram('scheduler_http_seconds', 'HTTP answers by route and status', ['method', 'route', 'status']),
     reservations: counter('scheduler_reservations_total', 'What became of reservations: started, reminded, expired, failed and so on', [
       'change',

@@ -36,3 +36,9 @@ export interface EndedRequest {
   readonly replyTo: string | null;
   readonly outcome: AllocateOutcome;
 }
+
+/** A request whose time was over. */
+export interface LateRequest extends EndedRequest {
+  /** Whether it was told an estimate, and nine in ten should have had a device by now. */
+  readonly overdue: boolean;
+}

@@ -1,6 +1,6 @@
 import type { AskedAllocation } from '../allocation/asked.ts';
 import type { AllocationRequest } from '../allocation/facts.ts';
-import type { EndedRequest } from '../allocation/outcome.ts';
+import type { LateRequest } from '../allocation/outcome.ts';
 import type { Tier } from '../allocation/tier.ts';
 import { allocationRefused, type OutboxEvent, queueExpired } from '../events.ts';
 import type { Store } from './store.ts';
@@ -38,8 +38,8 @@ export async function claimUndecided(store: Store, olderThanSeconds: number, lim
   return rows.map(toRequest).sort((a, b) => a.createdAt.getTime() - b.createdAt.getTime());
 }
 
-/** Ends requests whose deadline has passed undecided. To be told with `announceEnded`. */
-export async function timeOutRequests(store: Store, limit: number): Promise<EndedRequest[]> {
+/** Ends requests whose deadline has passed undecided. To be told with `announceLate`. */
+export async function timeOutRequests(store: Store, limit: number): Promise<LateRequest[]> {
   return store.transaction(async (tx) => {
     const rows = await tx.$queryRaw<LateRow[]>`
       WITH late AS (
@@ -47,16 +47,16 @@ export async function timeOutRequests(store: Store, limit: number): Promise<Ende
         LIMIT ${limit} FOR UPDATE SKIP LOCKED
       )
       UPDATE requests r SET status = 'timed_out', code = 'REQUEST_TIMED_OUT', decided_at = now() FROM late WHERE r.id = late.id
-      RETURNING r.id, r.source, r.user_id, r.tenant_id, r.tier, r.trace_id, r.reply_to, late.waited,
+      RETURNING r.id, r.source, r.user_id, r.tenant_id, r.tier, r.trace_id, r.reply_to, late.waited, coalesce(r.estimated_p90 < now(), false) AS overdue,
         floor(extract(epoch FROM now() - coalesce(r.waiting_since, r.created_at)) / 60)::int AS waited_minutes`;
     const events = rows.flatMap((row) => lateEvents(row).map((event) => ({ ...event, trace_id: row.trace_id })));
     await tx.$executeRaw`
       INSERT INTO outbox (channel, topic, key, payload, trace_id)
       SELECT 'event', x.topic, x.key, x.payload, x.trace_id
       FROM jsonb_to_recordset(${JSON.stringify(events)}::jsonb) AS x(topic text, key text, payload jsonb, trace_id text)`;
-    return rows.map(({ id: requestId, source, reply_to: replyTo }) => {
+    return rows.map(({ id: requestId, source, reply_to: replyTo, overdue }) => {
       const outcome = { status: 'timed_out', requestId, code: 'REQUEST_TIMED_OUT' } as const;
-      return { requestId, source, replyTo, outcome };
+      return { requestId, source, replyTo, outcome, overdue };
     });
   });
 }
@@ -64,6 +64,7 @@ export async function timeOutRequests(store: Store, limit: number): Promise<Ende
 interface LateRow extends RequestRow {
   readonly reply_to: string | null;
   readonly waited: boolean;
+  readonly overdue: boolean;
   readonly waited_minutes: number;
 }
 

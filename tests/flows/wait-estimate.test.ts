@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { createMetrics, type Metrics } from '../../shared/metrics.ts';
 import { joinQueue } from '../../shared/store/join-queue.ts';
 import { tellEstimate } from '../../shared/store/wait-facts.ts';
 import { requestOfEntry } from '../../shared/waitlist/asked-entry.ts';
+import { tidy } from '../../workers/waitlist/tidy.ts';
 import { eventually } from '../support/eventually.ts';
 import { addDevices, alike } from '../support/fleet.ts';
 import { metricValue } from '../support/queue-bench.ts';
@@ -16,7 +18,9 @@ afterAll(() => wired.close());
 
 const PATIENCE_MS = 20_000;
 const LABELS = ['p50', 'p90', 'late'] as const;
-const counts = () => Promise.all(LABELS.map((within) => metricValue(wired.metrics, 'scheduler_wait_estimate_total', { within })));
+const countsOf = (metrics: Metrics) =>
+  Promise.all(LABELS.map((within) => metricValue(metrics, 'scheduler_wait_estimate_total', { within })));
+const counts = () => countsOf(wired.metrics);
 
 /** Somebody in the queue for the only device, which somebody else holds. `giveBack` has them served. */
 async function waiter() {
@@ -49,6 +53,21 @@ test.each([
   await giveBack();
   // The count follows the commit.
   await eventually(async () => expect(await counts()).toEqual(before.map((count, index) => count + (more[index] ?? 0))), PATIENCE_MS);
+});
+
+test.each([
+  ['after the ninth of ten is counted as late', -60, [0, 0, 1]],
+  ['before it is not counted: nobody knows', 60, [0, 0, 0]],
+])('who gives up waiting %s', async (_when, p90Minutes, more) => {
+  const { requestId } = await waiter();
+  await tellEstimate(wired.store, requestId);
+  await wired.store.prisma.$executeRaw`
+    UPDATE requests SET estimated_p50 = now() - interval '2 hours', estimated_p90 = now() + make_interval(mins => ${p90Minutes}::int), deadline = now()
+    WHERE id = ${requestId}::uuid AND estimated_p90 IS NOT NULL`;
+  const metrics = createMetrics('test');
+  await tidy({ ...wired.allocation, metrics });
+  expect((await wired.store.prisma.request.findUniqueOrThrow({ where: { id: requestId } })).status).toBe('timed_out');
+  expect(await countsOf(metrics)).toEqual(more);
 });
 
 test('who was told no estimate is not counted, and only the first one told counts', async () => {

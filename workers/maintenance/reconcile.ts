@@ -2,7 +2,7 @@ import { requestOf } from '../../queues/jobs/allocate.ts';
 import { eventJob } from '../../queues/jobs/event.ts';
 import type { Producer } from '../../queues/producer.ts';
 import type { Metrics } from '../../shared/metrics.ts';
-import { announceEnded } from '../../shared/run/announce-ended.ts';
+import { announceLate } from '../../shared/run/announce-late.ts';
 import { claimArrived } from '../../shared/store/arrived-events.ts';
 import { readKnownRequests } from '../../shared/store/batch-rows.ts';
 import { closeStuckReservations } from '../../shared/store/close-stuck-reservations.ts';
@@ -65,7 +65,7 @@ export interface Reconciled {
  */
 export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Promise<Readonly<Record<keyof Reconciled, unknown>>> {
   const late = await timeOutRequests(parts.store, BATCH);
-  await announceEnded(parts, late);
+  await announceLate(parts, late);
   let handedOut = 0;
   for (;;) {
     signal.throwIfAborted();

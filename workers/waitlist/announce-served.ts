@@ -29,8 +29,14 @@ function isEnd(outcome: GroupOutcome): outcome is AllocateOutcome {
 function count(metrics: Metrics, { request, createdAt, estimate }: WaitingRow, outcome: AllocateOutcome): void {
   metrics.decisions.inc({ outcome: outcome.status, code: 'code' in outcome ? outcome.code : '' });
   metrics.waitlistWait.observe({ tier: request.tier }, Math.max(0, Date.now() - createdAt.getTime()) / 1_000);
-  if (outcome.status !== 'granted' || estimate === null) return;
+  const within = estimate === null ? undefined : withinOf(estimate, outcome);
+  if (within !== undefined) metrics.waitEstimates.inc({ within });
+}
+
+/** Whose time was over before the estimate says nothing about it. */
+function withinOf({ p50, p90 }: NonNullable<WaitingRow['estimate']>, outcome: AllocateOutcome): 'p50' | 'p90' | 'late' | undefined {
+  if (outcome.status === 'timed_out') return p90.getTime() < Date.now() ? 'late' : undefined;
+  if (outcome.status !== 'granted') return undefined;
   const startedAt = Date.parse(outcome.allocation.allocatedAt);
-  const within = startedAt <= estimate.p50.getTime() ? 'p50' : startedAt <= estimate.p90.getTime() ? 'p90' : 'late';
-  metrics.waitEstimates.inc({ within });
+  return startedAt <= p50.getTime() ? 'p50' : startedAt <= p90.getTime() ? 'p90' : 'late';
 }

@@ -1,4 +1,4 @@
-import { announceEnded } from '../../shared/run/announce-ended.ts';
+import { announceLate } from '../../shared/run/announce-late.ts';
 import type { Store } from '../../shared/store/store.ts';
 import { timeOutRequests } from '../../shared/store/undecided.ts';
 import { unparkStale } from '../../shared/store/unpark.ts';
@@ -11,11 +11,10 @@ const PARKED_BATCH = 200;
 
 /** Ends what has waited longer than it wanted to, and lets those try again that were passed over for long. */
 export async function tidy(parts: AnnounceServedParts & { readonly store: Store }): Promise<void> {
-  const { store, metrics } = parts;
+  const { store } = parts;
   for (;;) {
     const late = await timeOutRequests(store, BATCH);
-    await announceEnded(parts, late);
-    metrics.decisions.inc({ outcome: 'timed_out', code: 'REQUEST_TIMED_OUT' }, late.length);
+    await announceLate(parts, late);
     if (late.length < BATCH) break;
   }
   await unparkStale(store, PARKED_FOR_S, PARKED_BATCH);
