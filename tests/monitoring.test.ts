@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { stringify } from 'yaml';
+import { WORKERS } from '../dev/cluster/start-cluster.ts';
 import { ALERTS } from '../scripts/monitoring/alerts.ts';
 import { ROWS } from '../scripts/monitoring/panels.ts';
 import { createMetrics } from '../shared/metrics.ts';
@@ -26,8 +27,13 @@ const observed = (histogram: string, below: '0.5' | '60'): Series => ({
   [`${histogram}_bucket{le="+Inf"}`]: grows(10),
 });
 
+/** Every process says when it was started. */
+const started = (process: string) => `process_start_time_seconds{job="scheduler",process="${process}"}`;
+const PROCESS_NAMES = ['api', 'dashboards', ...WORKERS.map((worker) => `worker-${worker}`)];
+
 /** What a cluster in good health says. */
 const HEALTHY: Series = {
+  ...Object.fromEntries(PROCESS_NAMES.map((name) => [started(name), stays(1)])),
   'up{job="scheduler",instance="api"}': stays(1),
   ...observed('scheduler_request_wait_seconds', '0.5'),
   'scheduler_queue_jobs{queue="allocate",state="waiting"}': stays(100),
@@ -51,6 +57,7 @@ const HEALTHY: Series = {
 /** For each alert: what else is said when it has to be true. `undefined`: nothing is said of it at all. */
 const ILL: Readonly<Record<string, Readonly<Record<string, string | undefined>>>> = {
   SchedulerProcessDown: { 'up{job="scheduler",instance="api"}': stays(0) },
+  SchedulerProcessMissing: { [started('worker-relay')]: undefined },
   RequestsWaitLong: observed('scheduler_request_wait_seconds', '60'),
   AllocationBacklog: { 'scheduler_queue_jobs{queue="allocate",state="waiting"}': stays(30_000) },
   ExpiryLate: observed('scheduler_expiry_lateness_seconds', '60'),
@@ -99,6 +106,10 @@ describe('the alerts', () => {
   test.each(ALERTS)('$name fires when it has to, alone', ({ name }) => {
     expect(Object.keys(ILL)).toContain(name);
     expect(firing({ ...HEALTHY, ...ILL[name] }, [name])).toBe('as wanted');
+  });
+
+  test.each(PROCESS_NAMES)('tell that there is no %s', (name) => {
+    expect(firing({ ...HEALTHY, [started(name)]: undefined }, ['SchedulerProcessMissing'])).toBe('as wanted');
   });
 
   test('have a page each, and no page is of nothing', () => {

@@ -1,3 +1,5 @@
+import { PROCESSES } from '../kubernetes/processes.ts';
+
 /** A condition somebody should look at, with the page that says how. */
 export interface Alert {
   /** Also the name of its page, in kebab case. */
@@ -23,6 +25,12 @@ const p = (quantile: number, histogram: string, by = '') =>
 
 const EXPIRED = 'scheduler_scheduled_runs_total{scheduled_job="expire",outcome="done"}';
 
+/** What every process says as long as it is looked at, by the name it gives itself. A container that is stopped has no `up` any more. */
+const SOMEBODY_IS = PROCESSES.map(({ name, port }) => {
+  const process = port === undefined ? `worker-${name}` : name;
+  return `process_start_time_seconds{job="scheduler",process="${process}"}`;
+});
+
 /** Every alert. The thresholds are those of the goals; who has other goals changes them in an own file of rules. */
 export const ALERTS: readonly Alert[] = [
   {
@@ -37,7 +45,17 @@ export const ALERTS: readonly Alert[] = [
       'Whether it runs, and its last log lines at `error` and `fatal`.',
       'A configuration that is refused lists every problem and exits with 1.',
     ],
-    mend: ['Start it again. It keeps no state.', 'If it is killed for memory, see the measured figures in the README and give it more.'],
+    mend: ['Start it again. It keeps no state.', 'If it is killed for memory, `npm run bench -- memory` says what it takes: give it more.'],
+  },
+  {
+    name: 'SchedulerProcessMissing',
+    when: SOMEBODY_IS.map((series) => `absent(${series})`).join(' or '),
+    lasts: '2m',
+    severity: 'page',
+    summary: 'there is no {{ $labels.process }}',
+    means: 'Prometheus sees no process of this kind: all have been stopped, or it does not know where they are. What they do is not done.',
+    look: ['Whether one runs. If so, whether Prometheus finds it: its page of targets.'],
+    mend: ['Start one. What has waited for it is caught up.'],
   },
   {
     name: 'RequestsWaitLong',
