@@ -103,9 +103,17 @@ describe('the manifests', () => {
     }
   });
 
-  test('give whoever goes longer than it may take to finish', () => {
+  test('give whoever goes longer than it may take to finish, and let who is served to others listen a while before', () => {
     const shutdown = Number(describeVariables().find(({ name }) => name === 'SHUTDOWN_TIMEOUT')?.fallback);
-    for (const manifest of deployments) expect(podsOf(manifest).spec.terminationGracePeriodSeconds).toBeGreaterThan(shutdown);
+    const served = ofKind('Service').map(({ body }) => body.spec.selector['app.kubernetes.io/component']);
+    expect(served.toSorted()).toEqual(['api', 'dashboards']);
+    for (const manifest of deployments) {
+      const { terminationGracePeriodSeconds, containers } = podsOf(manifest).spec;
+      const [program, seconds] = containers[0].lifecycle?.preStop.exec.command ?? ['sleep', '0'];
+      expect(program).toBe('sleep');
+      expect(Number(seconds) > 0).toBe(served.includes(manifest.name));
+      expect(terminationGracePeriodSeconds).toBeGreaterThanOrEqual(Number(seconds) + shutdown + 5);
+    }
   });
 
   test('find the pods they speak of', () => {

@@ -2,6 +2,10 @@ import type { ProcessSpec } from './processes.ts';
 
 const METRICS_PORT = 30_004;
 const APP = 'cloudphone-scheduler';
+/** Longer than the default of `SHUTDOWN_TIMEOUT`. */
+const ENDS_WITHIN_SECONDS = 30;
+/** So long the balancers of a Service may send somebody to a pod that is about to go. */
+const FORGOTTEN_AFTER_SECONDS = 5;
 
 /** Labels that select the pods of one process. */
 export function labelsOf(name: string): Readonly<Record<string, string>> {
@@ -42,10 +46,14 @@ export function podOf(name: string, container: object, more: object): object {
 
 /**
  * The Deployment of a process. A new pod is there before an old one goes, and whoever goes has longer than
- * `SHUTDOWN_TIMEOUT` to finish.
+ * `SHUTDOWN_TIMEOUT` to finish. Who is served to others goes on listening until nobody is sent to it any more.
  */
 export function deploymentOf(spec: ProcessSpec): object {
-  const container = { ...containerOf(spec.name, spec.command, spec), ports: portsOf(spec), ...probesOf(spec) };
+  const served = spec.port !== undefined;
+  const lifecycle = { preStop: { exec: { command: ['sleep', String(FORGOTTEN_AFTER_SECONDS)] } } };
+  const ending = served ? { lifecycle } : {};
+  const container = { ...containerOf(spec.name, spec.command, spec), ports: portsOf(spec), ...probesOf(spec), ...ending };
+  const terminationGracePeriodSeconds = ENDS_WITHIN_SECONDS + (served ? FORGOTTEN_AFTER_SECONDS : 0);
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
@@ -55,7 +63,7 @@ export function deploymentOf(spec: ProcessSpec): object {
       ...(spec.growsWith === undefined && { replicas: spec.replicas }),
       strategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
       selector: { matchLabels: labelsOf(spec.name) },
-      template: podOf(spec.name, container, { terminationGracePeriodSeconds: 30, topologySpreadConstraints: [spreadOf(spec.name)] }),
+      template: podOf(spec.name, container, { terminationGracePeriodSeconds, topologySpreadConstraints: [spreadOf(spec.name)] }),
     },
   };
 }
