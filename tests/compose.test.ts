@@ -25,6 +25,10 @@ const SECRETS = ['POSTGRES_PASSWORD', 'RABBITMQ_USER', 'RABBITMQ_PASSWORD', 'JWT
 const SERVERS = ['postgres', 'redis', 'rabbitmq'];
 const WATCHERS = ['prometheus', 'grafana'];
 
+/** What the file says itself: where the servers are, and what its ports and its patience must agree with. The last two are the command line's. */
+const OWN =
+  /^(NODE_ENV|HOST|PORT|DASHBOARD_PORT|METRICS_(HOST|PORT)|DATABASE_URL|DB_(HOST|PORT|USERNAME|PASSWORD|DATABASE)|REDIS_\w+|RABBITMQ_URL|SHUTDOWN_TIMEOUT|SCHEDULER_(URL|TOKEN))$/;
+
 const text = readFileSync('docker-compose.yml', 'utf8');
 const said = Object.fromEntries(SECRETS.map((name) => [name, `${name}-${'x'.repeat(32)}`]));
 /** Compose puts variables in after it has read the file: `${NAME:?}` must be said, `${NAME:-default}` may be. */
@@ -52,6 +56,18 @@ describe('docker-compose.yml', () => {
     for (const [, { environment }] of processes) {
       expect(Object.keys(environment).filter((name) => !known.has(name))).toEqual([]);
       expect(loadConfig(environment)).toMatchObject({ ok: true, config: { NODE_ENV: 'production' } });
+    }
+  });
+
+  test('hands on every setting that is not its own, and leaves the default where nothing is said', () => {
+    const settings = describeVariables()
+      .map(({ name }) => name)
+      .filter((name) => !OWN.test(name));
+    expect(settings.filter((name) => !new RegExp(`^ +${name}: \\$\\{${name}:[-?]`, 'm').test(text))).toEqual([]);
+    for (const [name, { environment }] of processes) {
+      expect([name, settings.filter((setting) => !Object.hasOwn(environment, setting))]).toEqual([name, []]);
+      const saidOnly = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+      expect(loadConfig(environment)).toEqual(loadConfig(saidOnly));
     }
   });
 
