@@ -116,6 +116,36 @@ describe('the manifests', () => {
     }
   });
 
+  test('ask each process of its health on a port it serves, and say what it needs', () => {
+    const quantity = /^\d+(m|Mi)$/;
+    for (const manifest of [...deployments, ...ofKind('Job')]) {
+      const { ports, resources, ...container } = podsOf(manifest).spec.containers[0];
+      expect(resources).toEqual({
+        requests: { cpu: expect.stringMatching(quantity), memory: expect.stringMatching(quantity) },
+        limits: { memory: expect.stringMatching(quantity) },
+      });
+      expect(Number.parseInt(resources.limits.memory, 10)).toBeGreaterThan(Number.parseInt(resources.requests.memory, 10));
+      if (manifest.kind === 'Job') continue;
+      const names = ports.map(({ name }: { name: string }) => name);
+      for (const probe of ['startupProbe', 'readinessProbe', 'livenessProbe']) {
+        const { path, port } = container[probe].httpGet;
+        expect(names).toContain(port);
+        expect(path).toBe(manifest.name === 'api' && probe === 'readinessProbe' ? '/ready' : '/health');
+      }
+    }
+  });
+
+  test('serve at the ports the processes listen on', () => {
+    const fallback = (variable: string) => Number(describeVariables().find(({ name }) => name === variable)?.fallback);
+    const metrics = { name: 'metrics', containerPort: Number(ofKind('ConfigMap')[0]?.body.data.METRICS_PORT) };
+    const http: Readonly<Record<string, number>> = { api: fallback('PORT'), dashboards: fallback('DASHBOARD_PORT') };
+    for (const manifest of deployments) {
+      const served = http[manifest.name];
+      const own = served === undefined ? [] : [{ name: 'http', containerPort: served }];
+      expect(podsOf(manifest).spec.containers[0].ports).toEqual([...own, metrics]);
+    }
+  });
+
   test('find the pods they speak of', () => {
     const pods = [...deployments, ...ofKind('Job')].map((manifest) => podsOf(manifest).metadata.labels);
     const selectors = [
@@ -129,15 +159,41 @@ describe('the manifests', () => {
     }
   });
 
-  test('let one of two go at a time, and let nothing in or out that is not named', () => {
+  test('let one of two go at a time', () => {
     const budgets = ofKind('PodDisruptionBudget').map(({ name }) => name);
     const single = deployments.filter(({ body }) => body.spec.replicas === 1).map(({ name }) => name);
     expect([...budgets, ...single].toSorted()).toEqual(deployments.map(({ name }) => name).toSorted());
-    const denying = ofKind('NetworkPolicy').find(({ name }) => name === 'deny-the-rest')?.body.spec;
-    expect(denying).toEqual({
-      podSelector: { matchLabels: { 'app.kubernetes.io/name': 'cloudphone-scheduler' } },
-      policyTypes: ['Ingress', 'Egress'],
+  });
+
+  test('let nothing in or out that is not named', () => {
+    const ours = { 'app.kubernetes.io/name': 'cloudphone-scheduler' };
+    const from = (label: string, port: number) => [
+      { from: [{ namespaceSelector: { matchLabels: { [label]: 'true' } } }], ports: [{ protocol: 'TCP', port }] },
+    ];
+    const [into, out] = [{ policyTypes: ['Ingress'] }, { policyTypes: ['Egress'] }];
+    const one = (component: string) => ({ podSelector: { matchLabels: { ...ours, 'app.kubernetes.io/component': component } } });
+    const all = { podSelector: { matchLabels: ours } };
+    expect(Object.fromEntries(ofKind('NetworkPolicy').map(({ name, body }) => [name, body.spec]))).toEqual({
+      'deny-the-rest': { ...all, policyTypes: ['Ingress', 'Egress'] },
+      'ask-servers': { ...all, ...out, egress: expect.any(Array) },
+      'reach-api': { ...one('api'), ...into, ingress: from('scheduler-client', 30_002) },
+      'reach-dashboard': { ...one('dashboards'), ...into, ingress: from('scheduler-operator', 30_003) },
+      'read-metrics': { ...all, ...into, ingress: from('scheduler-monitoring', 30_004) },
     });
+  });
+
+  test('let every server out of the configuration be asked, and names', () => {
+    const { egress } = ofKind('NetworkPolicy').find(({ name }) => name === 'ask-servers')?.body.spec ?? {};
+    expect(egress.flatMap(({ to = [] }: { to?: unknown[] }) => to)).toEqual([]);
+    const open = egress.flatMap(({ ports }: Manifest['body']) =>
+      ports.map(({ protocol, port }: Manifest['body']) => `${protocol} ${port}`),
+    );
+    const said: Readonly<Record<string, string>> = { ...ofKind('ConfigMap')[0]?.body.data, ...SECRETS };
+    const usual: Readonly<Record<string, string>> = { 'postgresql:': '5432', 'amqp:': '5672' };
+    const urls = Object.entries(said).filter(([name]) => name.endsWith('_URL'));
+    const asked = urls.map(([, url]) => new URL(url)).map(({ port, protocol }) => `TCP ${port || usual[protocol]}`);
+    expect(asked).toHaveLength(5);
+    expect([...asked, `TCP ${said['REDIS_PORT']}`, 'UDP 53', 'TCP 53'].filter((port) => !open.includes(port))).toEqual([]);
   });
 
   test('grow with queues that exist, and only what has no number of its own', () => {
