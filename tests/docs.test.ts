@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, normalize } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { OLDEST_POSTGRES } from '../cli/doctor/check-postgres.ts';
 import { describeVariables } from '../shared/config.ts';
 import { ERRORS } from '../shared/errors.ts';
 import { EVENTS } from '../shared/events.ts';
@@ -73,7 +74,19 @@ describe('every page', () => {
   });
 });
 
+describe('the README', () => {
+  test('leads to every decision', () => {
+    const led = fileLinksOf(textOf('README.md'));
+    const decisions = readdirSync('docs/decisions').map((file) => `docs/decisions/${file}`);
+    expect(decisions.filter((path) => !led.includes(path))).toEqual([]);
+  });
+});
+
 describe('the guides', () => {
+  test('want the Postgres the doctor wants', () => {
+    expect(textOf('docs/guides/deploy.md')).toContain(`* Version ${OLDEST_POSTGRES} or newer`);
+  });
+
   test('name every metric, and none that is not counted', async () => {
     const counted = (await createMetrics('docs').registry.getMetricsAsJSON())
       .map(({ name }) => name)

@@ -6,7 +6,8 @@ import { type Finding, fine } from './finding.ts';
 import { reasonOf } from './reason-of.ts';
 
 const TIMEOUT_MS = 5_000;
-const OLDEST = 14;
+/** The oldest major of Postgres that everything is tested on. */
+export const OLDEST_POSTGRES = 15;
 
 /** Whether Postgres can be used: reachable, new enough, migrated, its clock right. */
 export async function checkPostgres(databaseUrl: string): Promise<Finding[]> {
@@ -36,8 +37,8 @@ function away(place: string, reason: string): Finding {
 }
 
 function version(place: string, { version: full }: ServerFacts): Finding {
-  if (Number.parseInt(full, 10) >= OLDEST) return fine('postgres', `${place} answers, version ${full}`);
-  return { name: 'postgres', status: 'failed', says: `${place} has version ${full}`, fix: [`Use ${OLDEST} or newer.`] };
+  if (Number.parseInt(full, 10) >= OLDEST_POSTGRES) return fine('postgres', `${place} answers, version ${full}`);
+  return { name: 'postgres', status: 'failed', says: `${place} has version ${full}`, fix: [`Use ${OLDEST_POSTGRES} or newer.`] };
 }
 
 async function migrations({ migrations: applied }: ServerFacts): Promise<Finding> {
