@@ -1,4 +1,4 @@
-// Writes .env.example and the reference pages of docs/ from the tables in the code, and the measured figures into the README.
+// Writes .env.example and the reference pages of docs/ from the tables in the code, and the measured figures into the README and the guide to scaling.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { referencePages } from './reference-pages.ts';

@@ -20,6 +20,17 @@ const results = z.record(z.string(), scenario);
 type Figure = z.infer<typeof figure>;
 type Scenario = z.infer<typeof scenario>;
 
+/** What sizes a cluster: how the guide calls it, the scenario, and how the name of the measure begins. */
+const CAPACITY = [
+  ['decisions of one allocation worker, nothing beside it', 'throughput', 'decided and durable'],
+  ['the same, beside every other process of a cluster', 'scale-out', 'worker processes: 1'],
+  ['two of them on that machine', 'scale-out', 'worker processes: 2'],
+  ['lists of available devices of one API', 'available', 'reads'],
+  ['Redis for a waiting job', 'memory', 'Redis a waiting job'],
+  ['a worker with a backlog', 'memory', 'worker, '],
+  ['an API under load', 'memory', 'API, '],
+] as const;
+
 /**
  * The README with the newest figures of every scenario between its two marks.
  *
@@ -27,10 +38,26 @@ type Scenario = z.infer<typeof scenario>;
  * @throws ZodError when a file there is none of its
  */
 export function withMeasured(readme: string, folder: string): string {
-  const [before, rest] = readme.split(BEGIN);
+  return between(readme, [...newest(folder)].map(sectionOf).join(''));
+}
+
+/** The guide to scaling, with those of the newest figures it counts with between its two marks; else as `withMeasured`. */
+export function withCapacity(guide: string, folder: string): string {
+  const scenarios = newest(folder);
+  const rows = CAPACITY.map(([title, name, measure]) => {
+    const run = scenarios.get(name);
+    const found = run?.figures.find((each) => each.measure.startsWith(measure));
+    if (run === undefined || found === undefined) throw new Error(`no result of ${name} is called ${measure}`);
+    return `| ${title} | ${inWords(found.ours)} ${found.unit} | ${name}, ${run.processors} × ${run.processor}, ${run.at.slice(0, 10)} |`;
+  });
+  return between(guide, `\n| what | median, range in brackets | measured |\n|---|---|---|\n${rows.join('\n')}\n\n`);
+}
+
+function between(page: string, text: string): string {
+  const [before, rest] = page.split(BEGIN);
   const after = rest?.split(END)[1];
-  if (before === undefined || after === undefined) throw new Error(`the README has lost ${BEGIN} or ${END}`);
-  return `${before}${BEGIN}\n${[...newest(folder)].map(sectionOf).join('')}${END}${after}`;
+  if (before === undefined || after === undefined) throw new Error(`the page has lost ${BEGIN} or ${END}`);
+  return `${before}${BEGIN}\n${text}${END}${after}`;
 }
 
 function newest(folder: string): ReadonlyMap<string, Scenario> {

@@ -5,7 +5,7 @@ import { ERRORS } from '../shared/errors.ts';
 import { cliPage } from './cli-page.ts';
 import { eventPages } from './event-pages.ts';
 import { manifestPages } from './kubernetes/manifests.ts';
-import { withMeasured } from './measured.ts';
+import { withCapacity, withMeasured } from './measured.ts';
 import { metricsPage } from './metrics-page.ts';
 import { alertPages } from './monitoring/alert-pages.ts';
 import { grafanaPage } from './monitoring/grafana-page.ts';
@@ -38,7 +38,10 @@ export function referencePages(): readonly ReferencePage[] {
     ...manifestPages(),
     ...alertPages(),
     grafanaPage(),
-    { path: 'README.md', text: withMeasured(readFileSync(join(ROOT, 'README.md'), 'utf8'), join(ROOT, 'bench', 'results')) },
+    ...[
+      { path: 'README.md', fill: withMeasured },
+      { path: 'docs/guides/scale.md', fill: withCapacity },
+    ].map(({ path, fill }) => ({ path, text: fill(readFileSync(join(ROOT, path), 'utf8'), join(ROOT, 'bench', 'results')) })),
   ];
 }
 
