@@ -110,7 +110,8 @@ export const ALERTS: readonly Alert[] = [
     lasts: '0m',
     severity: 'ticket',
     summary: 'the database refuses to end an allocation',
-    means: 'One row cannot be ended and is put off; all others are ended. Its device stays held. Its holder is billed to the end that was agreed, not on.',
+    means:
+      'One row cannot be ended and is put off; all others are ended. Its device stays held. Its holder is billed to the end that was agreed, not on.',
     look: ['`SELECT * FROM stuck_ends`: `last_error` says what Postgres said.'],
     mend: ['Mend the row. It is tried again within five minutes.'],
   },
