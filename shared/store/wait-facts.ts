@@ -48,28 +48,42 @@ const matching = (condition: Prisma.Sql) => Prisma.sql`
    OR EXISTS (SELECT FROM m JOIN devices d ON d.id = m.wanted_device AND ${FITS_MINE} WHERE ${condition}))`;
 
 /**
- * The leases of my devices, those that end first. They are picked out of the next ends of the fleet; if those are mostly not mine,
- * also out of the held devices of my kind, of which there may be few. Each row is looked up by its id, which the LIMIT makes sure
- * of: the planner takes one device to fit, and would compare every lease with all that do.
+ * Whether a device, free at `from`, is kept for a reservation too soon for me, the gap promised to it included: as a grant finds it
+ * (`unreserved` of device-filters.ts).
+ */
+const keptAt = (deviceId: Prisma.Sql, from: Prisma.Sql, besides = Prisma.empty) => Prisma.sql`EXISTS (
+    SELECT FROM reservations r WHERE r.device_id = ${deviceId} AND r.status IN ('pending', 'confirmed', 'executing')
+    ${besides}
+    AND tstzrange(r.starts_at, r.blocked_until) && tstzrange(${from}, ${from} + make_interval(mins => m.minutes) + interval '1 day')
+    AND r.starts_at - (r.blocked_until - r.ends_at) < ${from} + make_interval(mins => m.minutes))`;
+
+/** A lease after which its device could be mine. The reservation it is of itself ends with it. */
+const LEAVES_TO_ME = Prisma.sql`NOT ${keptAt(Prisma.sql`a.device_id`, Prisma.sql`a.expires_at`, Prisma.sql`AND r.allocation_id IS DISTINCT FROM a.id`)}`;
+
+/**
+ * The leases of my devices that leave them to me, those that end first. They are picked out of the next ends of the fleet; if
+ * those are mostly not mine, also out of the held devices of my kind, of which there may be few. Each row is looked up by its id,
+ * which the LIMIT makes sure of: the planner takes one device to fit, and would compare every lease with all that do. The CASE has
+ * the ends counted only if they may be too few.
  */
 const LEASES = Prisma.sql`ended_next AS MATERIALIZED (
         SELECT e.* FROM m CROSS JOIN LATERAL (
           SELECT a.id, a.allocated_at, a.expires_at FROM (
             SELECT id, device_id, allocated_at, expires_at FROM allocations WHERE status = 'allocated' ORDER BY expires_at, id LIMIT ${ENDS}::int) a
           CROSS JOIN LATERAL (SELECT FROM devices d WHERE d.id = a.device_id AND ${IN_USE} LIMIT 1) mine
-          ORDER BY a.expires_at LIMIT ${MATCHING_ENDS}::int) e
+          WHERE ${LEAVES_TO_ME} ORDER BY a.expires_at LIMIT ${MATCHING_ENDS}::int) e
         WHERE m.wanted_device IS NULL
       ), of_kind AS MATERIALIZED (
         SELECT e.* FROM m CROSS JOIN LATERAL (
           SELECT d.allocation_id FROM devices d WHERE d.allocation_id IS NOT NULL AND ${IN_USE} LIMIT ${ENDS}::int) d
         CROSS JOIN LATERAL (
-          SELECT a.id, a.allocated_at, a.expires_at FROM allocations a WHERE a.id = d.allocation_id AND a.status = 'allocated' LIMIT 1) e
-        WHERE m.wanted_device IS NULL AND (SELECT count(*) FROM ended_next) < ${MATCHING_ENDS}::int
-          AND EXISTS (SELECT FROM allocations WHERE status = 'allocated' OFFSET ${ENDS}::int)
+          SELECT a.id, a.allocated_at, a.expires_at FROM allocations a WHERE a.id = d.allocation_id AND a.status = 'allocated' AND ${LEAVES_TO_ME} LIMIT 1) e
+        WHERE CASE WHEN m.wanted_device IS NULL AND (SELECT count(*) FROM ended_next) < ${MATCHING_ENDS}::int
+          THEN EXISTS (SELECT FROM allocations WHERE status = 'allocated' ORDER BY expires_at, id LIMIT 1 OFFSET ${ENDS}::int) ELSE FALSE END
       ), leases AS (
         SELECT * FROM ended_next UNION SELECT * FROM of_kind UNION
         SELECT a.id, a.allocated_at, a.expires_at FROM m JOIN devices d ON d.id = m.wanted_device AND ${IN_USE}
-        JOIN allocations a ON a.id = d.allocation_id AND a.status = 'allocated'
+        JOIN allocations a ON a.id = d.allocation_id AND a.status = 'allocated' WHERE ${LEAVES_TO_ME}
       )`;
 
 /** Whether two classes may compete for a device. */
@@ -81,8 +95,7 @@ const OVERLAPS = Prisma.sql`(c.needs[1] = 0 OR m.needs[1] = 0 OR c.needs[1] = m.
  * in the index, and whoever is ahead is counted up to a limit.
  */
 export async function readWaitFacts(store: Store, requestId: string): Promise<WaitFacts | undefined> {
-  const reservedSoon = Prisma.sql`EXISTS (SELECT FROM reservations r WHERE r.device_id = d.id AND r.status IN ('pending', 'confirmed', 'executing')
-    AND tstzrange(r.starts_at, r.blocked_until) && tstzrange(now(), now() + make_interval(mins => m.minutes)))`;
+  const reservedSoon = keptAt(Prisma.sql`d.id`, Prisma.sql`now()`);
   const [row] = await translated(
     store.prisma.$queryRaw<FactsRow[]>`
       WITH RECURSIVE m AS MATERIALIZED (

@@ -71,3 +71,34 @@ describe('behind six thousand leases of phones that end sooner', () => {
     expect(Math.max(...plans.map(({ pages }) => pages))).toBeLessThan(200);
   });
 });
+
+describe('a device that is reserved', () => {
+  /** @param gapMinutes  kept free around it */
+  const reserve = (deviceId: string | undefined, inMinutes: number, gapMinutes = 0) => store.prisma.$executeRaw`
+    INSERT INTO reservations (id, user_id, user_tier, device_id, status, starts_at, ends_at, blocked_until)
+    VALUES (gen_random_uuid(), ${randomUUID()}, 'standard', ${deviceId}::uuid, 'confirmed', now() + make_interval(mins => ${inMinutes}::int),
+      now() + make_interval(mins => ${inMinutes + 60}::int), now() + make_interval(mins => ${inMinutes + 60 + gapMinutes}::int))`;
+
+  test('right after its lease is not expected then, but the one whose lease ends next', async () => {
+    const [first] = await held(1, 'phone', 10);
+    await held(1, 'phone', 40);
+    await reserve(first, 20);
+    const facts = await readWaitFacts(store, await waiter(entry));
+    expect(facts).toMatchObject({ reason: 'POOL_BUSY' });
+    expect(inMinutes(facts?.estimate?.p90)).toBe(40);
+  });
+
+  test('late enough after its lease is expected when that ends', async () => {
+    const [first] = await held(1, 'phone', 10);
+    await reserve(first, 45);
+    expect(inMinutes((await readWaitFacts(store, await waiter(entry)))?.estimate?.p90)).toBe(10);
+  });
+
+  test('so soon that the gap before it is in the way is reserved, not free', async () => {
+    const [first] = await held(1, 'phone', 10);
+    await store.prisma.$executeRaw`UPDATE allocations SET status = 'released', ended_at = now(), end_reason = 'released'`;
+    await store.prisma.$executeRaw`UPDATE devices SET allocation_id = NULL`;
+    await reserve(first, 40, 15);
+    expect(await readWaitFacts(store, await waiter(entry))).toMatchObject({ reason: 'RESERVED_SOON' });
+  });
+});
