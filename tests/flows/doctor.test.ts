@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { ALL_SCHEDULES } from '../../queues/schedules.ts';
+import { createBreakerBoard } from '../../shared/clients/breaker-board.ts';
+import { createLogger } from '../../shared/logger.ts';
 import { type ApiBench, type ApiServer, asUser, openApiBench } from '../support/api-bench.ts';
 import { type CommandLine, commandLine, widthOf } from '../support/command-line.ts';
 import { eventually } from '../support/eventually.ts';
@@ -141,13 +143,14 @@ describe('the doctor', () => {
   });
 
   test('says which breakers of the neighbours are open', async () => {
+    const onBreaker = createBreakerBoard(bench.redis, bench.prefix, createLogger('test', 'silent'));
     // The API may answer by what it saw half a second ago.
     await eventually(async () => {
-      await bench.redis.set(`${bench.prefix}:breaker:billing`, 'open', 'PX', 60_000);
+      onBreaker('billing', 'open');
       const found = findings((await cli('doctor', '--json')).json());
       expect(found.get('billing-service')).toMatchObject({ status: 'failed', fix: [expect.stringContaining('BILLING_SERVICE_URL')] });
     }, 60_000);
-    await bench.redis.del(`${bench.prefix}:breaker:billing`);
+    onBreaker('billing', 'closed');
   });
 
   test('checks the invariants one by one if it is told to', async () => {
