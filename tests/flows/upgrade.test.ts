@@ -127,13 +127,13 @@ describe('the processes of today', () => {
     return queue;
   }
 
-  /** Puts a job into Redis as another version does, and waits until no worker has it any more. */
-  async function run(queue: string, { name, data }: RecordedJob): Promise<Job> {
+  /** Puts a job into Redis as another version does, and waits until no worker has it any more. @returns nothing if it was taken away since */
+  async function run(queue: string, { name, data }: RecordedJob): Promise<Job | undefined> {
     const options = { attempts: 3, removeOnComplete: false, removeOnFail: false };
     const { id = '' } = await queueOf(queue).add(name, data, options);
     return eventually(async () => {
       const job = await queueOf(queue).getJob(id);
-      if (job?.finishedOn === undefined) throw new Error(`${name} has not ended`);
+      if (job !== undefined && job.finishedOn === undefined) throw new Error(`${name} has not ended`);
       return job;
     }, PATIENCE_MS);
   }
@@ -148,11 +148,13 @@ describe('the processes of today', () => {
     const ended = await Promise.all(
       toRun(version).map(async ({ queue, name, data }) => ({ name, data, job: await run(queue, { name, data: change(data) }) })),
     );
-    const failed = ended.filter(({ job }) => job.failedReason !== undefined);
-    expect(failed.filter(({ name, data, job }) => name !== FAILS_BY_DESIGN || job.failedReason !== reasonOf(data)).map(said)).toEqual([]);
+    // What stands for a dead letter nobody has is taken from the board soon after it has failed.
+    const asWanted = ({ name, data, job }: (typeof ended)[number]) =>
+      name === FAILS_BY_DESIGN
+        ? job === undefined || job.failedReason === reasonOf(data)
+        : job !== undefined && job.failedReason === undefined;
+    expect(ended.filter((each) => !asWanted(each)).map(({ name, job }) => `${name}: ${job?.failedReason}`)).toEqual([]);
   }
-
-  const said = ({ name, job }: { readonly name: string; readonly job: Job }) => `${name}: ${job.failedReason}`;
 
   test.each(VERSIONS)('run every job of version %s', (version) => runAll(version, (data) => data), 2 * PATIENCE_MS);
 
@@ -166,13 +168,13 @@ describe('the processes of today', () => {
     const [event] = recordedJobs(VERSIONS[0] ?? '').get('event') ?? [];
     const strange = { ...event?.data, action: { action: 'paint-device', deviceId: crypto.randomUUID() } };
     const unknown = await run(QUEUES.event, { name: 'event', data: strange });
-    expect(unknown.failedReason).toContain('payload is not valid');
+    expect(unknown?.failedReason).toContain('payload is not valid');
     const another = await run(QUEUES.allocate, { name: 'allocate-twice', data: {} });
-    expect(another.failedReason).toBe('no handler for a job named "allocate-twice"');
+    expect(another?.failedReason).toBe('no handler for a job named "allocate-twice"');
     for (const job of [unknown, another]) {
-      expect(await job.getState()).toBe('failed');
-      expect(job.data).toEqual(job === unknown ? strange : {});
-      await job.retry();
+      expect(await job?.getState()).toBe('failed');
+      expect(job?.data).toEqual(job === unknown ? strange : {});
+      await job?.retry();
     }
   });
 });
