@@ -80,10 +80,13 @@ async function work({ cluster, store, secrets }: ClusterBench, broker: string): 
   await eventually(async () => expect((await call('cyd', 'GET', `/requests/${requestId}`)).status).toBe('granted'), PATIENCE_MS);
   // Who still waits when Prometheus looks.
   await allocate('dan', { queueIfBusy: true });
+  await tell(broker, 'user.suspended', { userId: 'eve' });
+}
+
+async function tell(broker: string, topic: string, body: object): Promise<void> {
   const connection = await connect(broker);
   const channel = await connection.createConfirmChannel();
-  const event = Buffer.from(JSON.stringify({ userId: 'eve' }));
-  channel.publish(EVENT_EXCHANGE, 'user.suspended', event, { messageId: randomUUID() });
+  channel.publish(EVENT_EXCHANGE, topic, Buffer.from(JSON.stringify(body)), { messageId: randomUUID() });
   await channel.waitForConfirms();
   await connection.close();
 }
@@ -104,4 +107,9 @@ test('everything panels and alerts ask for is there, by the labels they ask with
     const ofAbsence = ALERTS.filter(({ when }) => when.includes('absent('));
     for (const { name, when } of ofAbsence) expect([name, await ask(when)]).toEqual([name, []]);
   }, PATIENCE_MS);
-}, 180_000);
+
+  // The first of its kind is a growth already.
+  await tell(rabbitmq.url, 'user.suspended', { wheels: 4 });
+  const { when = '' } = ALERTS.find(({ name }) => name === 'EventsMalformed') ?? {};
+  await eventually(async () => expect(await ask(when)).toHaveLength(1), PATIENCE_MS);
+}, 240_000);

@@ -87,3 +87,12 @@ test('who was told no estimate is not counted, and only the first one told count
   const sum = (all: readonly number[]) => all.reduce((total, count) => total + count, 0);
   await eventually(async () => expect(sum(await counts())).toBe(sum(before) + 1), PATIENCE_MS);
 });
+
+test('who waited for a device is counted apart from who was decided on at once', async () => {
+  const count = (metric: string) => metricValue(wired.metrics, metric, { tier: 'standard' });
+  const { giveBack } = await waiter();
+  const before = [await count('scheduler_waitlist_wait_seconds'), await count('scheduler_request_wait_seconds')] as const;
+  await giveBack();
+  await eventually(async () => expect(await count('scheduler_waitlist_wait_seconds')).toBe(before[0] + 1), PATIENCE_MS);
+  expect(await count('scheduler_request_wait_seconds')).toBe(before[1]);
+});
