@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { isStorable } from '../shared/storable.ts';
 import { fieldOf, invalidFields } from './error-handler.ts';
 
 /** Content types of a body that is one JSON document a line. Such a body is handed on as a stream. */
@@ -42,8 +43,4 @@ export function unstorable(value: unknown, path: readonly (string | number)[]): 
     if (found !== undefined) return found;
   }
   return undefined;
-}
-
-function isStorable(text: string): boolean {
-  return !text.includes('\0') && text.isWellFormed();
 }

@@ -6,7 +6,7 @@ const STATIONS: readonly (readonly [station: string, paths: RegExp])[] = [
   ['config', /^shared\/(config|config-files|read-config)\.ts$/],
   [
     'domain',
-    /^shared\/(errors|events|read-tolerantly|trace)\.ts$|^shared\/(allocation|placement|quota|reservation|waitlist|renewal|simulation|notices|consumed)\//,
+    /^shared\/(errors|events|read-tolerantly|storable|trace)\.ts$|^shared\/(allocation|placement|quota|reservation|waitlist|renewal|simulation|notices|consumed)\//,
   ],
   ['fault point', /^shared\/fault-point\.ts$/],
   ['spans', /^shared\/spans\.ts$/],

@@ -1,18 +1,14 @@
 import { z } from 'zod';
 import { DEVICE_TYPES, MAX_DURATION_MINUTES, PROVIDER_TYPES } from '../allocation/asked.ts';
 import { partyId } from '../allocation/party-id.ts';
+import { isStorable } from '../storable.ts';
 
 /** States of a device, as the platform names them. */
 export const DEVICE_STATES = ['creating', 'idle', 'running', 'stopped', 'paused', 'maintenance', 'error', 'deleted'] as const;
 
 const deviceId = z.guid().transform((id) => id.toLowerCase());
 /** Text that a database keeps: JSON may say more. */
-const textOf = (most: number) =>
-  z
-    .string()
-    .min(1)
-    .max(most)
-    .refine((said) => said.isWellFormed() && !said.includes('\u0000'), 'must be text without NUL or halves of characters');
+const textOf = (most: number) => z.string().min(1).max(most).refine(isStorable, 'must be text without NUL or halves of characters');
 const text = textOf(200);
 /** Why, in the words of who says it: for people to read, so no event is refused for it. */
 const reason = z

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { z } from 'zod';
+import { isStorable } from '../storable.ts';
 import { type ConsumedAction, consumedAction } from './action.ts';
 import { type Body, isConsumedTopic, topicRow } from './topics.ts';
 
@@ -54,9 +55,7 @@ function isBody(value: unknown): value is Body {
 }
 
 function idOf(...said: unknown[]): string | undefined {
-  return said.find(
-    (id): id is string => typeof id === 'string' && id.length >= 1 && id.length <= 200 && id.isWellFormed() && !id.includes('\u0000'),
-  );
+  return said.find((id): id is string => typeof id === 'string' && id.length >= 1 && id.length <= 200 && isStorable(id));
 }
 
 function idOfContent(topic: string, content: Buffer): string {
