@@ -14,7 +14,7 @@ RUN node scripts/generate.mjs && npm prune --no-save --omit=dev --legacy-peer-de
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production HOST=0.0.0.0 METRICS_HOST=0.0.0.0 METRICS_PORT=30004
-# 30 MB less for every process. Where /tmp may not be written to, the sources are stripped of their types at each start.
+# Less memory for every process. Where /tmp may not be written to, the sources are stripped of their types at each start.
 ENV MALLOC_ARENA_MAX=2 NODE_COMPILE_CACHE=/tmp/node-compile-cache
 WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules

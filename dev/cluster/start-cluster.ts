@@ -48,7 +48,7 @@ const READY_WITHIN_MS = 60_000;
  * up to 130 MB where there is much memory: with these a worker with a backlog takes 200 MB and not 460, see `npm run bench -- memory`.
  */
 export const MODEST_NODE_ARGS = ['--max-semi-space-size=4', '--heap-growing-percent=10'];
-/** Sources that were read once are not stripped of their types again; and fewer pools of the allocator. 30 MB less. */
+/** Sources that were read once are not stripped of their types again; and fewer pools of the allocator. Less memory for each. */
 export const MODEST_ENV = { NODE_COMPILE_CACHE: fileOf('node_modules/.cache/node-compile-cache'), MALLOC_ARENA_MAX: '2' };
 
 /** Starts every process of the product on this machine and keeps each alive until `stop`. They are starting when it resolves: see `ready`. */
