@@ -16,7 +16,6 @@ const lease = z.object({
   expiresAt: z.string(),
   endReason: z.string().nullable(),
 });
-const device = z.object({ id: z.string(), cpuCores: z.number() });
 
 /** A lease as the API tells it. */
 export type Lease = z.output<typeof lease>;
@@ -39,8 +38,6 @@ export interface Desk {
   /** What a user holds. */
   held(userId: string): Promise<readonly Lease[]>;
   release(allocationId: string): Promise<void>;
-  /** Free phones of the smallest size, which the load takes last. */
-  smallPhones(most: number): Promise<readonly string[]>;
   get<T>(path: string, answer: z.ZodType<T>): Promise<T>;
   send<T>(path: string, body: object, answer: z.ZodType<T>): Promise<T>;
   /** Sends what may be refused. @returns the refusal; undefined when there was none */
@@ -113,11 +110,6 @@ export function createDesk(call: ServiceCall, tally: Tally, stopping: AbortSigna
     held: async (userId) =>
       (await get(`/scheduler/allocations?userId=${userId}&status=allocated`, z.object({ items: z.array(lease) }))).items,
     release: async (allocationId) => void (await send('/scheduler/devices/release', { allocationId }, z.object({}))),
-    smallPhones: async (most) => {
-      const path = '/scheduler/devices/available?deviceType=phone&limit=100';
-      const { items } = await get(path, z.object({ items: z.array(device) }));
-      return items.flatMap(({ id, cpuCores }) => (cpuCores === SMALLEST_CORES ? [id] : [])).slice(-most);
-    },
   };
 }
 

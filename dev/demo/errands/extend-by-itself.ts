@@ -5,16 +5,17 @@ import { errandUser, PLAN } from './plan.ts';
 /** The lease as it is asked for, and a moment more. */
 const OUTLIVED_AFTER_MS = 60_000 + 2_000;
 
+/** Of a tenant with phones of its own: nobody may wait for a device that is to be extended by itself, however busy the fleet is. */
+const TENANT = 'demo-renewing';
+
 const info = z.object({ extendHistory: z.array(z.object({ automatic: z.boolean() })) });
 
 /** Some leave it to us to extend: a lease of one minute that outlives its minute, and is given back. */
 export async function extendByItself({ desk, tally, tell }: ErrandParts): Promise<void> {
   const { renewals } = tally.errands;
-  // Of the smallest size: nobody may wait for a device that is to be extended by itself, and these are wanted last.
-  const phones = await desk.smallPhones(PLAN.renewers);
   await each(PLAN.renewers, async (number) => {
-    const deviceId = phones[number];
-    const wish = { autoExtend: true, durationMinutes: 1, ...(deviceId === undefined ? {} : { devicePreferences: { deviceId } }) };
+    const deviceId = await desk.addPhone(`demo-renewing-phone-${number}`, TENANT);
+    const wish = { tenantId: TENANT, autoExtend: true, durationMinutes: 1, devicePreferences: { deviceId } };
     const { allocationId, allocatedAt } = await desk.take(errandUser('renewer', number), wish);
     // Not by its end, which may have moved already.
     await desk.pause(Date.parse(allocatedAt) + OUTLIVED_AFTER_MS - Date.now());
